@@ -1,0 +1,386 @@
+"""MobileViT for small pictures, written to be read beside the paper.
+
+Mehta & Rastegari, "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer",
+arXiv 2110.02178. A convolution sees a small window; a transformer sees everything but knows nothing about
+neighbours. A MobileViT block does both: convolutions mix each pixel with its neighbours, then attention mixes
+it with the pixels at the same place of every other patch, which by then carry their own neighbourhoods.
+
+Letters in comments are the paper's: B batch, C channels, H x W map, d transformer width, h x w patch,
+P = hw pixels in a patch, N = HW / P patches.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_model
+from torch import Tensor, nn
+
+# --------------------------------------------------------------------------- the two views of a feature map
+
+
+def unfold(x: Tensor, patch_size: int | tuple[int, int]) -> Tensor:
+    """Cut a feature map into patches and line up the pixels that share a position (paper, section 3.1).
+
+    Args:
+        x: (B, d, H, W) feature map.
+        patch_size: the patch's side in pixels, or (h, w).
+
+    Returns:
+        (B, P, N, d): for each of the P = hw positions in a patch the sequence of the N = HW / P pixels, one
+        from each patch, that stand there. Positions and patches are both counted row by row.
+
+    Raises:
+        ValueError: H is no multiple of h, or W none of w.
+    """
+    h, w = _pair(patch_size)
+    B, d, H, W = x.shape
+    if H % h or W % w:
+        raise ValueError(f"a {H} x {W} map does not divide into {h} x {w} patches")
+    x = x.permute(0, 2, 3, 1).reshape(B, H // h, h, W // w, w, d)  # rows and columns of patches, and inside them
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(B, h * w, -1, d)
+
+
+def fold(x: Tensor, patch_size: int | tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Put every pixel back where :func:`unfold` took it from (paper, section 3.1).
+
+    Args:
+        x: (B, P, N, d) sequences.
+        patch_size: the patch's side in pixels, or (h, w), with P = hw.
+        size: (H, W) of the map, with N = HW / P.
+
+    Returns:
+        (B, d, H, W) feature map, ``fold(unfold(x, p), p, (H, W)) == x`` exactly.
+
+    Raises:
+        ValueError: the sequences do not make up a map of that size.
+    """
+    h, w = _pair(patch_size)
+    H, W = size
+    B, P, N, d = x.shape
+    if H % h or W % w or P != h * w or P * N != H * W:
+        raise ValueError(f"{P} sequences of {N} do not make up a {H} x {W} map of {h} x {w} patches")
+    x = x.reshape(B, h, w, H // h, W // w, d).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(B, H, W, d).permute(0, 3, 1, 2)
+
+
+def _pair(patch_size: int | tuple[int, int]) -> tuple[int, int]:
+    return (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+
+
+# --------------------------------------------------------------------------- convolution
+
+
+def conv_bn_silu(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1,
+                 activation: bool = True) -> nn.Sequential:
+    """Convolution, BatchNorm and (unless it is to stay linear) SiLU; the map keeps its size at stride 1."""
+    layers = [
+        nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(out_channels),
+    ]
+    return nn.Sequential(*layers, nn.SiLU(inplace=True)) if activation else nn.Sequential(*layers)
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block (Sandler et al., arXiv 1801.04381, section 3.3), with the paper's SiLU.
+
+    Widen with a 1 x 1 convolution, filter each channel on its own with a 3 x 3, narrow again without an
+    activation (a ReLU-like one would destroy information in the narrow space), and add the input where the
+    shape allows it.
+
+    (B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1, expansion: int = 4):
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expand = conv_bn_silu(in_channels, hidden, 1)
+        self.depthwise = conv_bn_silu(hidden, hidden, 3, stride, groups=hidden)
+        self.project = conv_bn_silu(hidden, out_channels, 1, activation=False)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.residual else y
+
+
+# --------------------------------------------------------------------------- transformer
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al., arXiv 1706.03762, section 3.2). (S, N, d) -> (S, N, d)."""
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"a width of {dim} does not divide into {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.project = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        S, N, d = x.shape
+        qkv = self.qkv(x).view(S, N, 3, self.heads, d // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)         # (S, heads, N, d / heads) each
+        y = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(d / heads)) v
+        return self.project(y.transpose(1, 2).reshape(S, N, d))
+
+
+class TransformerLayer(nn.Module):
+    """Attention, then an MLP with SiLU, each on a normalised copy and added to the stream (pre-norm)."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float):
+        super().__init__()
+        hidden = int(dim * mlp_ratio)
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.SiLU(inplace=True), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class TransformerEncoder(nn.Module):
+    """``depth`` transformer layers and a last LayerNorm. (..., N, d) -> (..., N, d), each sequence on its own."""
+
+    def __init__(self, dim: int, depth: int, heads: int = 4, mlp_ratio: float = 2.0):
+        super().__init__()
+        self.layers = nn.Sequential(*(TransformerLayer(dim, heads, mlp_ratio) for _ in range(depth)))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sequences = x.reshape(-1, *x.shape[-2:])  # fused attention wants exactly one batch axis
+        return self.norm(self.layers(sequences)).reshape(x.shape)
+
+
+# --------------------------------------------------------------------------- both together
+
+
+class MobileViTBlock(nn.Module):
+    """The paper's block (section 3.1, figure 1b): local convolutions, global attention, fusion.
+
+    (B, C, H, W) -> (B, C, H, W). A map that does not divide into patches is resized (bilinear) to the next
+    multiple before it is unfolded and back after it is folded, as the authors' code does.
+
+    Args:
+        channels: C, width of the map.
+        dim: d, width of the transformer.
+        depth: L, number of transformer layers.
+        heads: attention heads; ``dim`` must divide by it.
+        mlp_ratio: hidden width of the transformer's MLP over ``dim``.
+        patch_size: the patch's side in pixels; h = w.
+        kernel_size: n, side of the local and of the fusion convolution.
+    """
+
+    def __init__(self, channels: int, dim: int, depth: int, heads: int = 4, mlp_ratio: float = 2.0,
+                 patch_size: int = 2, kernel_size: int = 3):
+        super().__init__()
+        self.patch_size = patch_size
+        self.local = conv_bn_silu(channels, channels, kernel_size)
+        self.to_tokens = nn.Conv2d(channels, dim, 1, bias=False)
+        self.encoder = TransformerEncoder(dim, depth, heads, mlp_ratio)
+        self.to_map = conv_bn_silu(dim, channels, 1)
+        self.fuse = conv_bn_silu(2 * channels, channels, kernel_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-2:]
+        # Local representations: each pixel and its neighbours.
+        y = self.to_tokens(self.local(x))                                   # (B, d, H, W)
+        # Global representations: each pixel and those at its position in every other patch.
+        multiple = tuple(math.ceil(s / self.patch_size) * self.patch_size for s in size)
+        y = _resize(y, multiple)
+        y = self.encoder(unfold(y, self.patch_size))                        # (B, P, N, d)
+        y = _resize(fold(y, self.patch_size, multiple), size)               # (B, d, H, W)
+        # Fusion: beside the block's own input, so that nothing is lost.
+        return self.fuse(torch.cat((x, self.to_map(y)), dim=1))             # (B, C, H, W)
+
+
+def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    if x.shape[-2:] == size:
+        return x
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+# --------------------------------------------------------------------------- the network
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage: inverted residuals, the first with the stride, and one MobileViT block."""
+
+    channels: int
+    dim: int
+    depth: int
+    stride: int = 2
+    inverted_residuals: int = 1
+    heads: int = 4
+    mlp_ratio: float = 2.0
+
+
+@dataclass(frozen=True)
+class MobileViTConfig:
+    """All that a :class:`MobileViT` is built from; saved beside its weights as ``config.json``.
+
+    Attributes:
+        stem_channels: width of the first convolution.
+        stages: the three stages; dictionaries, as JSON has them, become :class:`StageConfig`.
+        head_channels: width of the last 1 x 1 convolution.
+        expansion: widening factor of the inverted residuals.
+        patch_size: side of a patch in pixels of the map, the same in every block.
+        kernel_size: side of the blocks' local and fusion convolutions.
+        dropout: probability before the classifier.
+        image_size: side of the pictures it is trained on, in pixels.
+        class_names: what the outputs mean, in order.
+        mean, std: of the training images' red, green and blue, on a scale of 0 to 1.
+
+    Raises:
+        ValueError: a value that no network can be built from.
+    """
+
+    stem_channels: int = 16
+    stages: tuple[StageConfig, ...] = (
+        StageConfig(channels=24, dim=48, depth=1),
+        StageConfig(channels=48, dim=64, depth=2),
+        StageConfig(channels=64, dim=80, depth=2),
+    )
+    head_channels: int = 160
+    expansion: int = 4
+    patch_size: int = 2
+    kernel_size: int = 3
+    dropout: float = 0.0
+    image_size: int = 32
+    class_names: tuple[str, ...] = (
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    )
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+
+    def __post_init__(self):
+        stages = tuple(s if isinstance(s, StageConfig) else StageConfig(**s) for s in self.stages)
+        for name, value in (("stages", stages), ("class_names", tuple(self.class_names)),
+                            ("mean", tuple(self.mean)), ("std", tuple(self.std))):
+            object.__setattr__(self, name, value)
+        numbers = {f.name: getattr(owner, f.name) for owner in (self, *stages) for f in fields(owner) if f.type is int}
+        for name, value in numbers.items():
+            if not isinstance(value, int) or not 0 < value <= 4096:  # a config from a stranger builds no giant
+                raise ValueError(f"{name} must be a whole number from 1 to 4096, not {value!r}")
+        if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
+            raise ValueError("class_names must be a list of at least one name")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError("mean and std must each have three numbers, those of std above zero")
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used; the message is one sentence for the person who named it."""
+
+
+class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="image-classification",
+                paper_url="https://arxiv.org/abs/2110.02178"):
+    """MobileViT: stem, three stages, head. (B, 3, H, W) normalised pictures -> (B, classes) logits.
+
+    >>> model = MobileViT.from_pretrained("checkpoints/reference")
+    >>> probabilities = model(model.normalize(images)).softmax(-1)      # images: uint8, (B, 3, 32, 32)
+    """
+
+    def __init__(self, config: MobileViTConfig = MobileViTConfig()):
+        super().__init__()
+        self.config = config
+        # Part of config.json, not of the weights.
+        self.register_buffer("mean", 255 * torch.tensor(config.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(config.std).view(3, 1, 1), persistent=False)
+
+        channels = config.stem_channels
+        self.stem = conv_bn_silu(3, channels, 3)
+        self.stages = nn.ModuleList()
+        for stage in config.stages:
+            layers = []
+            for i in range(stage.inverted_residuals):
+                stride = stage.stride if i == 0 else 1
+                layers.append(InvertedResidual(channels, stage.channels, stride, config.expansion))
+                channels = stage.channels
+            layers.append(MobileViTBlock(channels, stage.dim, stage.depth, stage.heads, stage.mlp_ratio,
+                                         config.patch_size, config.kernel_size))
+            self.stages.append(nn.Sequential(*layers))
+        self.head = nn.Sequential(
+            conv_bn_silu(channels, config.head_channels, 1),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout),
+            nn.Linear(config.head_channels, len(config.class_names)),
+        )
+        self.apply(_initialise)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 images (B, 3, H, W) to what the network takes: mean 0 and deviation 1 over the training images."""
+        return (images - self.mean) / self.std
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)                        # (B, C0, H, W)
+        for stage in self.stages:
+            x = stage(x)                        # each stage halves the map and widens it
+        return self.head(x)                     # (B, classes)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MobileViT":
+        """Load ``config.json`` and ``model.safetensors`` from a folder, or from a repository on the Hugging Face Hub.
+
+        Strict: every weight the network has must be in the file, in its shape, and no other. No pickle is read.
+
+        Returns:
+            the network in evaluation mode, on the CPU unless ``map_location`` says otherwise.
+
+        Raises:
+            CheckpointError: in one sentence, what is wrong with the files.
+        """
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        except FileNotFoundError as error:
+            problem = f"{Path(error.filename or '').name or 'a file'} is missing"
+        except (HfHubHTTPError, HFValidationError, ConnectionError) as error:
+            problem = f"there is no such folder, nor a repository on the Hub to be reached ({type(error).__name__})"
+        except SafetensorError:
+            problem = f"{SAFETENSORS_SINGLE_FILE} is damaged or no safetensors file"
+        except RuntimeError:  # what torch says of names and shapes runs over many lines
+            problem = f"{SAFETENSORS_SINGLE_FILE} holds other weights than the network that its config.json describes"
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            problem = f"its config.json describes no MobileViT ({error})"
+        raise CheckpointError(f"Cannot load {pretrained_model_name_or_path}: {problem}.")
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, config: MobileViTConfig | None = None, map_location: str = "cpu",
+                         **download) -> "MobileViT":
+        """The mixin's own hook, without its leniency (missing weights, pickles) and its print to stdout."""
+        if not isinstance(config, MobileViTConfig):
+            raise FileNotFoundError(2, "missing", "config.json")
+        file = Path(model_id, SAFETENSORS_SINGLE_FILE)
+        if not Path(model_id).is_dir():
+            file = hf_hub_download(model_id, SAFETENSORS_SINGLE_FILE, **download)
+        elif not file.is_file():
+            raise FileNotFoundError(2, "missing", file.name)
+        model = cls(config)
+        load_model(model, file, strict=True, device=map_location)
+        return model.to(map_location).eval()
+
+
+def _initialise(module: nn.Module) -> None:
+    """Convolutions as He et al. (arXiv 1502.01852) for a rectifier, linear layers as the vision transformers do."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    elif isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def mobilevit_xxs(**changes) -> MobileViT:
+    """The network of this project, untrained: 0.44 M parameters for 32 x 32 pictures in ten classes.
+
+    Args:
+        **changes: fields of :class:`MobileViTConfig` that are to differ.
+    """
+    return MobileViT(MobileViTConfig(**changes))
