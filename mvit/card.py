@@ -1,0 +1,105 @@
+"""The card of a checkpoint: what it is, how it was made, what was measured. Written by training, never by hand."""
+
+from dataclasses import asdict
+from datetime import date
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from mvit.benchmark import count_flops, count_parameters
+from mvit.model import MobileViT
+
+
+def model_card(network: MobileViT, settings, history: list[dict], evaluation: dict, train_name: str, command: str,
+               machine: str) -> str:
+    """The text of a checkpoint's README.md, with the Hub's front matter.
+
+    Args:
+        network: the trained network.
+        settings: the run's :class:`mvit.training.Settings`.
+        history: a record an epoch, as in ``history.json``.
+        evaluation: as in ``evaluation.json``.
+        train_name: in words, what images it was trained on.
+        command: what was typed.
+        machine: in words, what it was trained on.
+    """
+    last, low, high = history[-1], *evaluation["accuracy_interval_95"]
+    watched = "validation" if "validation_accuracy" in last else "test"
+    size = network.config.image_size
+    parameters, flops = count_parameters(network), count_flops(network, size)
+    data = ModelCardData(
+        license="mit", library_name="pytorch", pipeline_tag="image-classification", tags=["mobilevit", "mvit"],
+        model_name=f"MobileViT-XXS, recipe {settings.recipe}",
+        eval_results=[EvalResult(
+            task_type="image-classification", dataset_type="cifar10", dataset_name=evaluation["split"],
+            metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4), metric_name=f"{watched} accuracy",
+        )],
+    )
+    accuracies = {
+        f"training accuracy, epoch {last['epoch']}":
+            f"{last['train_accuracy']:.2%}, running mean over the epoch's augmented batches",
+        f"{watched} accuracy, after epoch {last['epoch']}":
+            f"{evaluation['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, {evaluation['images']:,} images)",
+    }
+    accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
+    rows = "\n".join(
+        f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "
+        f"| {r[f'{watched}_accuracy']:.2%} | {r['images_per_second']:.0f} | {r['seconds']:.1f} |" for r in history
+    )
+    settings_rows = "\n".join(
+        f"| {name} | {value} |" for name, value in asdict(settings).items() if name != "recipe" and value is not None
+    )
+    stages = "\n".join(
+        f"| {i} | {s.channels} | {s.dim} | {s.depth} | {s.heads} | {s.stride} |"
+        for i, s in enumerate(network.config.stages, 1)
+    )
+    return f"""---
+{data.to_yaml()}
+---
+
+# MobileViT-XXS, recipe "{settings.recipe}"
+
+Written by `train.py` at the end of the run; every number below was measured by it.
+
+| | |
+| --- | --- |
+{accuracy_rows}
+| parameters | {parameters:,} ({parameters / 1e6:.2f} M) |
+| FLOPs | {flops:,} ({flops / 1e6:.1f} M; 2 for each multiply-accumulate, one picture) |
+| training images | {train_name} |
+| {watched} images | {evaluation['split']} |
+| command | `{command}` |
+| date | {date.today().isoformat()} |
+| machine | {machine} |
+| time | {sum(r['seconds'] for r in history) / 60:.1f} minutes for {len(history)} epochs |
+
+The weights are those of the last epoch; none was chosen by its {watched} accuracy. An accuracy on JPEG copies is not
+one on CIFAR-10's canonical pixels: say which when you quote it. The network knows {len(network.config.class_names)}
+classes ({", ".join(network.config.class_names)}) and nothing else.
+
+```python
+from mvit import MobileViT
+
+model = MobileViT.from_pretrained("checkpoints/{settings.recipe}")
+probabilities = model(model.normalize(images)).softmax(-1)  # images: uint8, (B, 3, {size}, {size})
+```
+
+## Settings
+
+| setting | value |
+| --- | --- |
+{settings_rows}
+
+Augmentation: random crop (4 pixels of padding) and horizontal flip. Loss: cross-entropy.
+
+| stage | channels | transformer width | layers | heads | stride |
+| --- | --- | --- | --- | --- | --- |
+{stages}
+
+## History
+
+Also in `history.json`; per-class accuracy and the confusion matrix are in `evaluation.json`.
+
+| epoch | train loss | train accuracy | {watched} loss | {watched} accuracy | images/s | seconds |
+| --- | --- | --- | --- | --- | --- | --- |
+{rows}
+"""

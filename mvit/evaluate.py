@@ -1,0 +1,132 @@
+"""How good a checkpoint is: ``python -m mvit.evaluate CHECKPOINT --data PATH``."""
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import replace
+from datetime import date
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from mvit.data import DataError, Split, hold_out, load_split
+from mvit.model import CheckpointError, MobileViT
+
+
+@torch.no_grad()
+def confusion_and_loss(model: MobileViT, split: Split, batch_size: int = 500) -> tuple[Tensor, float]:
+    """Run the network in evaluation mode over a split that lies on its device, without augmentation.
+
+    With torch.distributed every process takes its share of the images and gets the numbers of all of them.
+
+    Returns:
+        (confusion, loss): int64 (classes, classes), true class by predicted class; mean cross-entropy in nats.
+    """
+    rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    classes = len(model.config.class_names)
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=split.labels.device)
+    loss = torch.zeros((), dtype=torch.float32, device=split.labels.device)  # MPS has no float64
+    training = model.training
+    model.eval()
+    for index in torch.arange(rank, len(split), world_size).split(batch_size):
+        labels = split.labels[index]
+        logits = model(model.normalize(split.images[index]))
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        confusion += (labels * classes + logits.argmax(1)).bincount(minlength=classes**2).view(classes, classes)
+    model.train(training)
+    if world_size > 1:
+        dist.all_reduce(confusion)
+        dist.all_reduce(loss)
+    return confusion.cpu(), loss.item() / len(split)
+
+
+def evaluate(model: MobileViT, split: Split) -> dict:
+    """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats."""
+    confusion, loss = confusion_and_loss(model, split)
+    correct, totals = confusion.diag(), confusion.sum(1)
+    names = model.config.class_names
+    return {
+        "split": split.name,
+        "images": len(split),
+        "accuracy": correct.sum().item() / len(split),
+        "accuracy_interval_95": wilson_interval(correct.sum().item(), len(split)),
+        "loss": loss,
+        "class_names": list(names),
+        "per_class_accuracy": {
+            name: c / n if n else None for name, c, n in zip(names, correct.tolist(), totals.tolist(), strict=True)
+        },
+        "confusion_matrix": confusion.tolist(),
+        "date": date.today().isoformat(),
+        "torch": torch.__version__,
+        "device": split.images.device.type,
+    }
+
+
+def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a proportion (Wilson, JASA 22, 1927): how far another set of as many images may fall."""
+    p, n = successes / trials, trials
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return centre - half, centre + half
+
+
+def with_classes_of(model: MobileViT, split: Split) -> Split:
+    """The split with its labels in the order of the network's classes; they may be fewer.
+
+    Raises:
+        DataError: a class that the network does not know.
+    """
+    unknown = sorted(set(split.class_names) - set(model.config.class_names))
+    if unknown:
+        raise DataError(f"The network does not know the class {', '.join(unknown)} of the {split.name}.")
+    index = torch.tensor([model.config.class_names.index(name) for name in split.class_names])
+    return replace(split, class_names=model.config.class_names, labels=index[split.labels])
+
+
+def as_table(result: dict) -> str:
+    """The result for a person to read."""
+    low, high = result["accuracy_interval_95"]
+    names = result["class_names"]
+    width = max(map(len, names))
+    lines = [
+        f"{result['split']}, {result['images']:,} images",
+        f"accuracy  {result['accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
+        f"loss      {result['loss']:.4f}",
+        "",
+        f"{'':{width}}  accuracy   predicted: " + " ".join(f"{name[:5]:>5}" for name in names),
+    ]
+    for name, row in zip(names, result["confusion_matrix"], strict=True):
+        accuracy = result["per_class_accuracy"][name]
+        cells = " ".join(f"{count:5d}" for count in row)
+        lines.append(f"{name:{width}}  {'-' if accuracy is None else f'{accuracy:.1%}':>8}              {cells}")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mvit.evaluate", description="Measure a checkpoint on images.")
+    parser.add_argument("checkpoint", help="folder with model.safetensors and config.json, or a Hub repository")
+    parser.add_argument("--data", metavar="PATH",
+                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
+    parser.add_argument("--split", choices=("test", "train", "validation"), default="test")
+    parser.add_argument("--validation", metavar="N", type=int, default=2000,
+                        help="how many training images were held out, for --split validation (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    try:
+        model = MobileViT.from_pretrained(options.checkpoint)
+        split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size)
+        if options.split == "validation":
+            split = hold_out(split, options.validation)[1]
+        result = evaluate(model, with_classes_of(model, split))
+    except (CheckpointError, DataError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(result, indent=2) if options.json else as_table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

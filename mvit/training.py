@@ -1,0 +1,378 @@
+"""Training: recipes, the loop, and what makes a run resumable.
+
+Every random draw of an epoch (order, crops, flips, dropout) follows from the seed and the epoch's number alone. So a
+run needs no more state between epochs than weights and optimizer, and one that was killed repeats the epoch it
+was in and ends with the weights of a run that was not, bit for bit on a CPU.
+"""
+
+import math
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from mvit.card import model_card
+from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std
+from mvit.evaluate import confusion_and_loss, evaluate
+from mvit.files import replace_folder, write_json, write_text, write_whole
+from mvit.model import MobileViT, MobileViTConfig
+
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+
+
+class TrainingError(Exception):
+    """A run cannot start or go on; the message is one sentence for the person who started it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides how a run ends, besides the images.
+
+    Attributes:
+        recipe: the name of the set of defaults, and of the folder that the weights go to.
+        epochs: passes over the training images.
+        batch_size: images in a step, of all processes together.
+        learning_rate: AdamW's, at its highest.
+        weight_decay: AdamW's.
+        schedule: "constant", or "cosine" down to zero at the end.
+        warmup_epochs: the learning rate rises linearly over these; may be a fraction.
+        seed: of the initial weights and of every draw.
+        validation: training images to hold out; the run then reports on them and leaves the test images alone.
+        model: fields of MobileViTConfig that differ from their defaults.
+    """
+
+    recipe: str = "reference"
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    schedule: str = "constant"
+    warmup_epochs: float = 0.0
+    seed: int = 0
+    validation: int = 0
+    model: dict | None = None
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"{name} must be above zero, not {getattr(self, name)}.")
+        if self.schedule not in SCHEDULES:
+            raise TrainingError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule}.")
+
+
+# Share of the highest learning rate, by the share of the run that is over.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+}
+
+# The reference is the published one: AdamW, constant learning rate, crop and flip, twenty epochs.
+RECIPES: dict[str, Settings] = {"reference": Settings()}
+
+
+def learning_rate(settings: Settings, epoch: float) -> float:
+    """AdamW's learning rate when ``epoch`` passes over the images (a fraction within one) are done."""
+    warmup = settings.warmup_epochs
+    if epoch < warmup:
+        return settings.learning_rate * epoch / warmup
+    return settings.learning_rate * SCHEDULES[settings.schedule]((epoch - warmup) / max(settings.epochs - warmup, 1e-9))
+
+
+# --------------------------------------------------------------------------- processes
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that torchrun started; alone without it."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    @classmethod
+    def join(cls, device: torch.device) -> "Processes":
+        if "RANK" not in os.environ:
+            return cls()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, *values: Tensor) -> None:
+        """Replace each tensor by its sum over all processes."""
+        if self.world_size > 1:
+            for value in values:
+                dist.all_reduce(value)
+
+    def average_statistics(self, model: nn.Module) -> None:
+        """Give every process the same BatchNorm statistics: each has seen only its own share of the batches."""
+        if self.world_size > 1:
+            for buffer in model.buffers():
+                if buffer.is_floating_point():
+                    dist.all_reduce(buffer)
+                    buffer /= self.world_size
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, else CUDA (this process's own card), else Apple's MPS, else the CPU."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TrainingError(f"There is no device {name} here ({str(error).splitlines()[0]}).") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+# --------------------------------------------------------------------------- one epoch
+
+
+def batches(count: int, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
+    """Indices of all images, each once, in random order, a tensor a step.
+
+    A last batch with fewer than ``smallest`` images (the number of processes, none of which may go without) joins
+    the one before it.
+    """
+    steps = list(torch.randperm(count, generator=generator).split(batch_size))
+    if len(steps) > 1 and len(steps[-1]) < smallest:
+        steps[-2:] = [torch.cat(steps[-2:])]
+    return steps
+
+
+def train_epoch(model: nn.Module, network: MobileViT, optimizer: torch.optim.Optimizer, train: Split,
+                settings: Settings, epoch: int, processes: Processes) -> tuple[float, float]:
+    """One pass over the training images.
+
+    Args:
+        model: what is called: the network, or DistributedDataParallel around it.
+        network: the network itself.
+        epoch: counted from 0.
+
+    Returns:
+        (loss, accuracy): means over the epoch as it ran, on augmented images and with the weights of the moment.
+    """
+    device = train.images.device
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)  # on the CPU: alike on every device
+    steps = batches(len(train), settings.batch_size, processes.world_size, generator)
+    offsets = torch.randint(0, 9, (len(train), 2), generator=generator).to(device)
+    flips = (torch.rand(len(train), generator=generator) < 0.5).to(device)
+    torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout
+
+    loss_sum = torch.zeros((), device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    seen = 0
+    model.train()
+    with tqdm(total=len(train), unit=" images", desc=f"epoch {epoch + 1}/{settings.epochs}", leave=False,
+              disable=None if processes.first else True) as bar:
+        for step, batch in enumerate(steps):
+            index = batch[processes.rank :: processes.world_size].to(device)
+            images, labels = train.images[index], train.labels[index]
+            logits = model(network.normalize(crop_and_flip(images, offsets[index], flips[index])))
+            loss = F.cross_entropy(logits, labels, reduction="sum")
+
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(settings, epoch + step / len(steps))
+            optimizer.zero_grad()
+            # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
+            (loss * processes.world_size / len(batch)).backward()
+            optimizer.step()
+
+            loss_sum += loss.detach()
+            correct += (logits.argmax(1) == labels).sum()
+            seen += len(index)
+            bar.update(len(batch))
+            if step % 20 == 0 and not bar.disable:  # .item() waits for the device
+                bar.set_postfix(loss=f"{loss_sum.item() / seen:.3f}", accuracy=f"{correct.item() / seen:.1%}")
+    processes.sum(loss_sum, correct)
+    return loss_sum.item() / len(train), correct.item() / len(train)
+
+
+# --------------------------------------------------------------------------- a run
+
+
+def build_network(settings: Settings, train: Split) -> MobileViT:
+    """The untrained network for these settings and images.
+
+    Raises:
+        TrainingError: the settings name a field that MobileViTConfig does not have, or a value it does not take.
+    """
+    mean, std = mean_and_std(train)
+    fields = {"class_names": train.class_names, "mean": mean, "std": std, **(settings.model or {})}
+    torch.manual_seed(settings.seed)
+    try:
+        return MobileViT(MobileViTConfig(**fields))
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
+
+
+def load_state(folder: Path) -> dict:
+    """What an unfinished run in this folder left: settings, epochs done, weights, optimizer, history.
+
+    Raises:
+        TrainingError: there is none, or the file is not ours.
+    """
+    file = folder / "resume.pt"
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise TrainingError(f"There is no unfinished run in {folder}.") from error
+    except Exception as error:  # torch.load fails in many ways on what it did not write
+        raise TrainingError(f"{file} is damaged or not from this program.") from error
+
+
+def run(settings: Settings, data: str | None, output: Path | None, device: torch.device, command: str,
+        resume: bool = False) -> Path:
+    """Train a network from the first epoch, or from where an earlier run was stopped, to its checkpoint.
+
+    Args:
+        settings: how; with ``resume`` they must be the earlier run's.
+        data: as for :func:`mvit.data.load_split`.
+        output: the folder for the run's state and, in the end, the checkpoint. None: the state goes to a hidden
+            folder in ``checkpoints/``, and the checkpoint replaces ``checkpoints/<recipe>`` in one step.
+        device: where to train.
+        command: what the person typed, for the card.
+        resume: go on from the state in the folder.
+
+    Returns:
+        the checkpoint's folder: ``model.safetensors``, ``config.json``, ``history.json``, ``evaluation.json`` and
+        the card, ``README.md``.
+
+    Raises:
+        TrainingError, DataError: the run cannot start or go on.
+    """
+    folder = output or CHECKPOINTS / f".{settings.recipe}-run"
+    state = load_state(folder) if resume else None
+    if not resume and (folder / "resume.pt").exists():
+        done = len(load_state(folder)["history"])
+        raise TrainingError(f"An unfinished run of {done} epochs is in {folder}: continue it with --resume, "
+                            "or delete that folder to start anew.")
+    processes = Processes.join(device)
+
+    train, watched = load_data(data, settings, processes)
+    fingerprint = train.fingerprint()
+    if state and state["fingerprint"] != fingerprint:
+        raise TrainingError(f"The run in {folder} began with other training images than those in {data}.")
+    watched_as = "validation" if settings.validation else "test"
+    network = build_network(settings, train).to(device, memory_format=torch.channels_last)
+    train, watched = train.to(device), watched.to(device)
+    # One fused kernel a step instead of several for each of the parameter tensors.
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay,
+                                  fused=True)
+    history = []
+    if state:
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        history, command = state["history"], state["command"]
+    model = network if processes.world_size == 1 else DistributedDataParallel(network)
+
+    def save_state():
+        state = {
+            "settings": asdict(settings), "command": command, "fingerprint": fingerprint, "history": history,
+            "network": network.state_dict(), "optimizer": optimizer.state_dict(),
+        }
+        write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
+        write_json(folder / "history.json", history)
+
+    if processes.first:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_state()
+        print(f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
+              f"on {device}, {processes.world_size} process(es), {torch.get_num_threads()} thread(s) each", flush=True)
+
+    for epoch in range(len(history), settings.epochs):
+        begin = time.perf_counter()
+        train_loss, train_accuracy = train_epoch(model, network, optimizer, train, settings, epoch, processes)
+        trained = time.perf_counter()
+        if not math.isfinite(train_loss):
+            raise TrainingError(f"The loss is {train_loss} in epoch {epoch + 1}: try a lower learning rate (--lr).")
+        processes.average_statistics(network)
+        confusion, loss = confusion_and_loss(network, watched)
+        history.append({
+            "epoch": epoch + 1,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            f"{watched_as}_loss": loss,
+            f"{watched_as}_accuracy": confusion.diag().sum().item() / len(watched),
+            "learning_rate": optimizer.param_groups[0]["lr"],
+            "seconds": time.perf_counter() - begin,
+            "images_per_second": len(train) / (trained - begin),
+        })
+        if processes.first:
+            print(epoch_line(history[-1], settings.epochs, watched_as), flush=True)
+            save_state()
+
+    evaluation = evaluate(network, watched)
+    checkpoint = output or CHECKPOINTS / settings.recipe
+    if processes.first:
+        final = folder / ".final"
+        shutil.rmtree(final, ignore_errors=True)
+        final.mkdir()
+        write_text(final / "README.md",
+                   model_card(network, settings, history, evaluation, train.name, command, machine(device)))
+        network.save_pretrained(final)  # keeps a card that is there
+        write_json(final / "history.json", history)
+        write_json(final / "evaluation.json", evaluation)
+        if output is None:
+            replace_folder(final, checkpoint)
+            shutil.rmtree(folder)
+        else:
+            for file in final.iterdir():
+                os.replace(file, folder / file.name)
+            final.rmdir()
+            (folder / "resume.pt").unlink()  # last: until then --resume finishes what is left
+    if processes.world_size > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+    return checkpoint
+
+
+def load_data(data: str | None, settings: Settings, processes: Processes) -> tuple[Split, Split]:
+    """The images to train on and those to watch: the test split, or what is held out for validation."""
+    image_size = (settings.model or {}).get("image_size", MobileViTConfig.image_size)
+    if not processes.first:
+        dist.barrier()  # the first process downloads, the others find it done
+    train, watched = load_train_and_test(data, image_size)
+    if processes.first and processes.world_size > 1:
+        dist.barrier()
+    if settings.validation:
+        try:
+            train, watched = hold_out(train, settings.validation)
+        except ValueError as error:
+            raise TrainingError(f"--validation: {error}.") from error
+    return train, watched
+
+
+def epoch_line(record: dict, epochs: int, watched_as: str) -> str:
+    return (f"epoch {record['epoch']:3d}/{epochs}  train loss {record['train_loss']:.4f} "
+            f"accuracy {record['train_accuracy']:.2%}  {watched_as} loss {record[f'{watched_as}_loss']:.4f} "
+            f"accuracy {record[f'{watched_as}_accuracy']:.2%}  {record['images_per_second']:.0f} images/s  "
+            f"{record['seconds']:.1f} s")
+
+
+def machine(device: torch.device) -> str:
+    """What the run was measured on, in words."""
+    name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    elif Path("/proc/cpuinfo").exists():
+        models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{device.type} ({name}, {torch.get_num_threads()} threads), torch {torch.__version__}, " \
+           f"Python {platform.python_version()}"

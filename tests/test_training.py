@@ -1,0 +1,204 @@
+"""A run: what it learns, that it resumes, that several processes make one run, what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train
+from mvit import MobileViT, training
+from mvit.training import Settings, TrainingError, batches, learning_rate
+from tests.conftest import TINY
+
+ROOT = Path(__file__).parent.parent
+MODEL = json.dumps({**TINY, "stages": [asdict(stage) for stage in TINY["stages"]], "dropout": 0.2})
+
+
+def arguments(folder, output, *more):
+    return ["--data", str(folder), "--output", str(output), "--model", MODEL, "--batch-size", "16", "--epochs", "3",
+            "--device", "cpu", "--lr", "0.01", *more]
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory) -> Path:
+    """A run that was never stopped."""
+    output = tmp_path_factory.mktemp("run") / "finished"
+    assert train.main(arguments(folder, output)) == 0
+    return output
+
+
+def test_what_a_run_leaves(finished, folder):
+    assert {path.name for path in finished.iterdir()} == {
+        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors"
+    }
+    history = json.loads((finished / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    assert {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"} <= history[0].keys()
+    assert history[-1]["train_accuracy"] > 0.6  # chance is 0.33
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert evaluation["accuracy"] == history[-1]["test_accuracy"]
+    card = (finished / "README.md").read_text()
+    assert f"{history[-1]['train_accuracy']:.2%}" in card
+    assert f"{evaluation['accuracy']:.2%}" in card
+    assert "JPEG copy" in card
+    assert f"python train.py --data {folder}" in card
+    config = json.loads((finished / "config.json").read_text())
+    assert config["class_names"] == ["blue", "green", "red"]
+    assert config["mean"][0] == pytest.approx(0.39, abs=0.02)  # (79.5 + 60 / 3) / 255
+
+
+def kill_after(epochs, command, output):
+    """Start a run and kill it, as hard as can be, in the middle of the epoch after these."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith(f"epoch   {epochs}/"):
+                time.sleep(0.02)
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait(60)
+        assert process.returncode == -signal.SIGKILL
+    assert (output / "resume.pt").exists()
+
+
+def test_a_killed_run_ends_with_the_same_weights(finished, folder, tmp_path):
+    output = tmp_path / "killed"
+    kill_after(1, [sys.executable, "train.py", *arguments(folder, output)], output)
+    assert train.main(arguments(folder, output)) == 2  # not silently anew
+    assert train.main(["--data", str(folder), "--output", str(output), "--device", "cpu", "--resume"]) == 0
+    expected, weights = (load_file(path / "model.safetensors") for path in (finished, output))
+    assert expected.keys() == weights.keys()
+    assert all(torch.equal(expected[name], weights[name]) for name in expected)
+    histories = [json.loads((path / "history.json").read_text()) for path in (finished, output)]
+    timing = ("seconds", "images_per_second")
+    assert [{k: v for k, v in record.items() if k not in timing} for record in histories[0]] == [
+        {k: v for k, v in record.items() if k not in timing} for record in histories[1]
+    ]
+
+
+def test_another_seed_ends_elsewhere(finished, folder, tmp_path):
+    assert train.main(arguments(folder, tmp_path / "other", "--seed", "1")) == 0
+    expected, weights = (load_file(path / "model.safetensors") for path in (finished, tmp_path / "other"))
+    assert not torch.equal(expected["stem.0.weight"], weights["stem.0.weight"])
+
+
+def test_resuming_is_refused_where_it_would_be_another_run(folder, tmp_path, capsys):
+    output = tmp_path / "run"
+    assert train.main([*arguments(folder, output), "--resume"]) == 2
+    assert "There is no unfinished run" in capsys.readouterr().err
+    output.mkdir()
+    (output / "resume.pt").write_bytes(b"\x80\x04cos\nsystem\n")
+    assert train.main([*arguments(folder, output), "--resume"]) == 2
+    assert "damaged or not from this program" in capsys.readouterr().err
+
+
+def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "run"
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_epoch", stop)
+        assert train.main(arguments(folder, output)) == 130
+    assert train.main([*arguments(folder, output, "--resume"), "--epochs", "4"]) == 2
+    assert "The run began with epochs 3; it cannot go on with 4." in capsys.readouterr().err
+    other = tmp_path / "other"
+    subprocess.run(["cp", "-r", folder, other], check=True)
+    (other / "train" / "red" / "00.png").unlink()
+    assert train.main([*arguments(other, output, "--resume")]) == 2
+    assert "began with other training images" in capsys.readouterr().err
+
+
+def test_without_output_the_recipe_s_checkpoint_is_replaced(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path)
+    monkeypatch.setattr(train, "CHECKPOINTS", tmp_path)
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "old").touch()
+    options = arguments(folder, "unused", "--epochs", "1")
+    del options[2:4]
+    assert train.main(options) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["reference"]
+    assert not (tmp_path / "reference" / "old").exists()
+    assert MobileViT.from_pretrained(tmp_path / "reference").config.class_names == ("blue", "green", "red")
+
+
+def test_validation_leaves_the_test_images_alone(folder, tmp_path):
+    assert train.main(arguments(folder, tmp_path / "run", "--epochs", "1", "--validation", "30")) == 0
+    (record,) = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert "validation_accuracy" in record
+    assert "test_accuracy" not in record
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["images"] == 30
+    assert evaluation["split"].startswith("30 lossless images held out")
+
+
+@pytest.mark.parametrize("wrong", [
+    ["--model", '{"width": 3}'], ["--model", '{"stem_channels": 0}'], ["--epochs", "0"], ["--validation", "90"],
+    ["--device", "cuda:77"], ["--device", "toaster"], ["--data", "/nothing"],
+])
+def test_what_cannot_be_trained_is_said_in_one_line(folder, tmp_path, capsys, wrong):
+    assert train.main(arguments(folder, tmp_path / "run", *wrong)) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path, capsys):
+    assert train.main(arguments(folder, tmp_path / "run", "--lr", "1e30")) == 2
+    assert "try a lower learning rate" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------- several processes
+
+
+def test_each_image_once_an_epoch_whatever_the_number_of_processes():
+    for count, size, world_size in ((90, 16, 2), (33, 16, 2), (35, 16, 4), (3, 16, 2)):
+        steps = batches(count, size, world_size, torch.Generator().manual_seed(0))
+        assert torch.cat(steps).sort().values.tolist() == list(range(count))
+        assert all(len(step[rank::world_size]) for step in steps for rank in range(world_size))
+
+
+def test_two_processes_make_one_run(folder, tmp_path):
+    """No BatchNorm noise to hide behind: metrics are of all images, and both learn from both halves."""
+    output = tmp_path / "two"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "train.py",
+               *arguments(folder, output, "--epochs", "2")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120,
+                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert result.returncode == 0, result.stderr
+    assert "2 process(es)" in result.stdout
+    assert result.stdout.count("epoch   1/2") == 1
+    history = json.loads((output / "history.json").read_text())
+    for record in history:  # fractions of 90 and of 30 images, not of a half
+        assert record["train_accuracy"] * 90 == pytest.approx(round(record["train_accuracy"] * 90))
+        assert record["test_accuracy"] * 30 == pytest.approx(round(record["test_accuracy"] * 30))
+    evaluation = json.loads((output / "evaluation.json").read_text())
+    assert sum(map(sum, evaluation["confusion_matrix"])) == 30
+    # The saved network, evaluated here alone, is as good as the two found it together.
+    from mvit.data import load_split
+    from mvit.evaluate import evaluate
+
+    alone = evaluate(MobileViT.from_pretrained(output), load_split(folder, "test"))
+    assert alone["confusion_matrix"] == evaluation["confusion_matrix"]
+    assert alone["loss"] == pytest.approx(evaluation["loss"], rel=1e-4)
+
+
+# --------------------------------------------------------------------------- schedules
+
+
+def test_learning_rates():
+    constant = Settings(epochs=10, learning_rate=0.5)
+    assert [learning_rate(constant, epoch) for epoch in (0, 5, 9.99)] == [0.5] * 3
+    cosine = Settings(epochs=12, learning_rate=0.5, schedule="cosine", warmup_epochs=2)
+    assert [learning_rate(cosine, epoch) for epoch in (0, 1, 2, 7, 12)] == pytest.approx([0, 0.25, 0.5, 0.25, 0])
+
+
+def test_settings_are_checked():
+    with pytest.raises(TrainingError, match="schedule must be one of constant, cosine"):
+        Settings(schedule="none")

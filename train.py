@@ -1,0 +1,87 @@
+"""Train MobileViT-XXS on CIFAR-10: ``python train.py``; all options: ``python train.py --help``.
+
+On several processes or cards: ``torchrun --nproc-per-node=N train.py``.
+"""
+
+import argparse
+import json
+import shlex
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from mvit.data import DataError
+from mvit.training import CHECKPOINTS, RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    reference = RECIPES["reference"]
+    parser = argparse.ArgumentParser(
+        description="Train MobileViT-XXS and write its checkpoint. The defaults are the reference recipe's.",
+        epilog="A run that was stopped goes on with --resume (and the same --output), with the settings it began with.",
+    )
+    parser.add_argument("--recipe", choices=RECIPES, default="reference",
+                        help="named set of defaults for the settings below (default: %(default)s)")
+
+    # No defaults here: what is not given comes from the recipe, or on --resume from the run.
+    settings = parser.add_argument_group("settings", argument_default=argparse.SUPPRESS)
+    settings.add_argument("--epochs", type=int, metavar="N",
+                          help=f"passes over the images (default: {reference.epochs})")
+    settings.add_argument("--batch-size", type=int, metavar="N",
+                          help=f"images a step, of all processes together (default: {reference.batch_size})")
+    settings.add_argument("--lr", dest="learning_rate", type=float, metavar="X",
+                          help=f"AdamW's learning rate (default: {reference.learning_rate:g})")
+    settings.add_argument("--weight-decay", type=float, metavar="X",
+                          help=f"AdamW's weight decay (default: {reference.weight_decay:g})")
+    settings.add_argument("--schedule", choices=SCHEDULES,
+                          help=f"what the learning rate does over the run (default: {reference.schedule})")
+    settings.add_argument("--warmup-epochs", type=float, metavar="X",
+                          help=f"epochs over which the learning rate rises (default: {reference.warmup_epochs:g})")
+    settings.add_argument("--seed", type=int, metavar="N",
+                          help=f"of the first weights and of every random draw (default: {reference.seed})")
+    settings.add_argument("--validation", type=int, metavar="N",
+                          help="hold out N training images, watch those and leave the test images alone (default: 0)")
+    settings.add_argument("--model", type=json.loads, metavar="JSON",
+                          help="changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'")
+
+    parser.add_argument("--data", metavar="PATH",
+                        help="folder with train/<class>/ and test/<class>/ (default: download CIFAR-10 into data/)")
+    parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
+    parser.add_argument("--output", type=Path, metavar="PATH",
+                        help="folder for the run and its checkpoint (default: replace checkpoints/<recipe> at the end)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    return parser.parse_args(arguments)
+
+
+def settings_for(options: argparse.Namespace) -> Settings:
+    """The recipe with what was typed in its place; for a resumed run what it began with, which may not change."""
+    typed = {name: getattr(options, name) for name in asdict(RECIPES[options.recipe]) if hasattr(options, name)}
+    if not options.resume:
+        return replace(RECIPES[options.recipe], **typed)
+    began = load_state(options.output or CHECKPOINTS / f".{options.recipe}-run")["settings"]
+    if options.output:
+        typed.pop("recipe")  # its default says nothing; the folder names the run
+    for name, value in typed.items():
+        if began[name] != value:
+            raise TrainingError(f"The run began with {name} {began[name]}; it cannot go on with {value}.")
+    return Settings(**began)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse(arguments)
+    command = shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])
+    try:
+        settings = settings_for(options)
+        checkpoint = run(settings, options.data, options.output, pick_device(options.device), command, options.resume)
+    except (DataError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. The same command with --resume goes on after the last whole epoch.", file=sys.stderr)
+        return 130
+    print(f"Checkpoint: {checkpoint}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
