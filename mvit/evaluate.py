@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 
 import torch
@@ -16,53 +16,84 @@ from mvit.data import DataError, Split, hold_out, load_split
 from mvit.model import CheckpointError, MobileViT
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What one pass over a split counted.
+
+    Attributes:
+        confusion: int64, (classes, classes): images by true class and predicted class.
+        confident: int64, (10, 2): images by the highest probability, in tenths, and by whether it was wrong or right.
+        loss: mean cross-entropy, in nats.
+    """
+
+    confusion: Tensor
+    confident: Tensor
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        return (self.confusion.diag().sum() / self.confusion.sum()).item()
+
+
 @torch.no_grad()
-def confusion_and_loss(model: MobileViT, split: Split, batch_size: int = 500) -> tuple[Tensor, float]:
+def count(model: MobileViT, split: Split, batch_size: int = 500) -> Counts:
     """Run the network in evaluation mode over a split that lies on its device, without augmentation.
 
     With torch.distributed every process takes its share of the images and gets the numbers of all of them.
-
-    Returns:
-        (confusion, loss): int64 (classes, classes), true class by predicted class; mean cross-entropy in nats.
     """
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     classes = len(model.config.class_names)
-    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=split.labels.device)
-    loss = torch.zeros((), dtype=torch.float32, device=split.labels.device)  # MPS has no float64
+    device = split.labels.device
+    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+    confident = torch.zeros(10, 2, dtype=torch.int64, device=device)
+    loss = torch.zeros((), device=device)
     training = model.training
     model.eval()
     for index in torch.arange(rank, len(split), world_size).split(batch_size):
         labels = split.labels[index]
         logits = model(model.normalize(split.images[index]))
         loss += F.cross_entropy(logits, labels, reduction="sum")
-        confusion += (labels * classes + logits.argmax(1)).bincount(minlength=classes**2).view(classes, classes)
+        confidence, predicted = logits.softmax(1).max(1)
+        confusion += (labels * classes + predicted).bincount(minlength=classes**2).view(classes, classes)
+        tenth = (confidence * 10).long().clamp(max=9)
+        confident += (tenth * 2 + (predicted == labels)).bincount(minlength=20).view(10, 2)
     model.train(training)
     if world_size > 1:
-        dist.all_reduce(confusion)
-        dist.all_reduce(loss)
-    return confusion.cpu(), loss.item() / len(split)
+        for total in (confusion, confident, loss):
+            dist.all_reduce(total)
+    return Counts(confusion.cpu(), confident.cpu(), loss.item() / len(split))
 
 
 def evaluate(model: MobileViT, split: Split) -> dict:
     """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats."""
-    confusion, loss = confusion_and_loss(model, split)
-    correct, totals = confusion.diag(), confusion.sum(1)
+    counts = count(model, split)
+    correct, totals = counts.confusion.diag(), counts.confusion.sum(1)
     names = model.config.class_names
     return {
         "split": split.name,
         "images": len(split),
-        "accuracy": correct.sum().item() / len(split),
+        "accuracy": counts.accuracy,
         "accuracy_interval_95": wilson_interval(correct.sum().item(), len(split)),
-        "loss": loss,
+        "loss": counts.loss,
         "class_names": list(names),
         "per_class_accuracy": {
             name: c / n if n else None for name, c, n in zip(names, correct.tolist(), totals.tolist(), strict=True)
         },
-        "confusion_matrix": confusion.tolist(),
+        "confusion_matrix": counts.confusion.tolist(),
+        "reliability": reliability(counts.confident),
         "date": date.today().isoformat(),
         "torch": torch.__version__,
         "device": split.images.device.type,
     }
+
+
+def reliability(confident: Tensor) -> list[dict]:
+    """For each tenth of confidence how many images fell into it, and what share of them was right."""
+    return [
+        {"confidence_from": i / 10, "confidence_to": (i + 1) / 10, "images": wrong + right,
+         "accuracy": right / (wrong + right) if wrong + right else None}
+        for i, (wrong, right) in enumerate(confident.tolist())
+    ]
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:

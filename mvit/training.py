@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from mvit.card import model_card
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std
-from mvit.evaluate import confusion_and_loss, evaluate
+from mvit.evaluate import count, evaluate
 from mvit.files import replace_folder, write_json, write_text, write_whole
 from mvit.model import MobileViT, MobileViTConfig
 
@@ -302,13 +302,13 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         if not math.isfinite(train_loss):
             raise TrainingError(f"The loss is {train_loss} in epoch {epoch + 1}: try a lower learning rate (--lr).")
         processes.average_statistics(network)
-        confusion, loss = confusion_and_loss(network, watched)
+        counts = count(network, watched)
         history.append({
             "epoch": epoch + 1,
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
-            f"{watched_as}_loss": loss,
-            f"{watched_as}_accuracy": confusion.diag().sum().item() / len(watched),
+            f"{watched_as}_loss": counts.loss,
+            f"{watched_as}_accuracy": counts.accuracy,
             "learning_rate": optimizer.param_groups[0]["lr"],
             "seconds": time.perf_counter() - begin,
             "images_per_second": len(train) / (trained - begin),

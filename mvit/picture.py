@@ -1,0 +1,199 @@
+"""Any visitor's file to what the network sees: an upright RGB picture, made square, 32 x 32.
+
+Files come from strangers. What cannot be read ends in a :class:`PictureError`, whose message the page can show.
+"""
+
+import math
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_PIXELS = 8192 * 6144  # the 50 megapixels of today's phones; 200 MB once decoded
+FIT = "crop"
+CIFAR10_MEAN = (125, 123, 114)  # becomes zero when it is normalised
+
+# What people have, read by signature, with the size in the header. Pillow would open more: EPS by running
+# Ghostscript, IPTC by opening what is embedded (EPS again), ICO by decoding before anyone can ask for the size.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM")
+
+NOT_READ = (
+    (rb"....ftypavi[fs]", "an AVIF picture"),  # where Pillow was built without it
+    (rb"....ftyp(hei|hev|mif1|msf1)", "a HEIC picture"),
+    (rb"....ftyp", "a video or a raw photo"),  # MP4, MOV; CR3
+    (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+    (rb"(\xef\xbb\xbf)?\s*<(svg|!DOCTYPE svg|(\?xml|!--).*<svg)", "an SVG drawing"),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript drawing (EPS)"),
+    (rb"%PDF", "a PDF document"),
+    (rb"\x00\x00\x01\x00", "an icon (ICO)"),
+)
+
+# Antialiased: when shrinking, Pillow widens the filter to cover all pixels that go into one. Bicubic stays sharper
+# than an area average (BOX), which would also enlarge to blocks, and rings less at edges than LANCZOS.
+RESAMPLING = Image.Resampling.BICUBIC
+
+
+class PictureError(ValueError):
+    """The file is no picture that can be read; the message is one sentence for the visitor of the page."""
+
+
+# --------------------------------------------------------------------------- reading a file
+
+
+def load_picture(file: str | Path | BinaryIO) -> Image.Image:
+    """Read a picture as RGB and upright, whatever its format and mode.
+
+    Cameras' rotation (EXIF) is applied. Transparent parts become white: that is what lies behind a picture on most
+    pages, so it is how its maker saw it. Grey levels of more than 8 bits are scaled to 8, not clipped. Of an
+    animation the first frame is taken.
+
+    Args:
+        file: a path, or a seekable file open for reading bytes, which is read from its start and left open.
+
+    Returns:
+        An image of mode RGB, of at most ``MAX_PIXELS`` pixels, without metadata.
+
+    Raises:
+        PictureError: missing, empty, damaged, too large, no picture, or a format that is not read.
+    """
+    if not isinstance(file, (str, Path)):
+        return _read(file)
+    try:
+        stream = open(file, "rb")
+    except FileNotFoundError as error:
+        raise PictureError("There is no such file.") from error
+    except IsADirectoryError as error:
+        raise PictureError("This is a folder, not a picture.") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise PictureError("This file cannot be opened.") from error
+    with stream:
+        return _read(stream)
+
+
+def _read(stream: BinaryIO) -> Image.Image:
+    # Broad on purpose: on corrupt data Pillow's plugins and the libraries below them raise OSError, SyntaxError,
+    # ValueError, EOFError, TypeError, struct.error, zlib.error, MemoryError and more; all mean the same here.
+    try:
+        image = Image.open(stream, formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:  # known from the header, before anything is decoded
+            raise _too_large()
+        image.load()
+        with suppress(Exception):  # unreadable EXIF is no reason to refuse the picture
+            ImageOps.exif_transpose(image, in_place=True)
+        picture = _to_rgb(image)
+    except PictureError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large() from error
+    except UnidentifiedImageError as error:
+        stream.seek(0)
+        raise PictureError(_explain(stream.read(4096))) from error
+    except Exception as error:
+        raise PictureError("This picture is damaged or incomplete.") from error
+    picture.info.clear()  # a CMYK profile, say, is wrong for RGB, and where it was taken is nobody's business
+    return picture
+
+
+def _too_large() -> PictureError:
+    return PictureError(f"This picture is too large: at most {MAX_PIXELS // 10**6} megapixels can be read.")
+
+
+def _explain(head: bytes) -> str:
+    """Why Pillow does not know a file, by its first bytes; its name may say anything."""
+    if not head:
+        return "This file is empty."
+    for signature, name in NOT_READ:
+        if re.match(signature, head, re.DOTALL):
+            return f"This is {name}, which cannot be read here: please convert it to JPEG or PNG."
+    return "This is not a picture that can be read: please choose a JPEG or PNG file that opens in other programs."
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):  # I;16, I;16B, I, F
+        image = _to_8_bit(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image)
+    return white
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey levels of 16 or 32 bits or floating point to mode L, or LA if one level is declared transparent.
+
+    White is 65535, or 1.0; values outside 0 to white mean another scale, and then the darkest finite value is black
+    and the brightest white. What is not a number is black.
+    """
+    levels = np.asarray(image)
+    black, white = (0, 1) if image.mode == "F" else (0, 65535)
+    finite = levels[np.isfinite(levels)]
+    if finite.size and (finite.min() < black or finite.max() > white):
+        black, white = finite.min(), finite.max()
+    scaled = np.interp(levels, (black, white), (0, 255))  # beyond both ends: 0 and 255
+    np.rint(np.nan_to_num(scaled, copy=False), out=scaled)
+    grey = Image.fromarray(scaled.astype(np.uint8))
+    if "transparency" in image.info:  # Pillow's own conversion looks for the level after it has clipped all to 255
+        grey.putalpha(Image.fromarray(levels != image.info["transparency"]))
+    return grey
+
+
+# --------------------------------------------------------------------------- to the network's size
+
+
+def fit_square(picture: Image.Image, how: str = FIT, fill: tuple[int, int, int] = CIFAR10_MEAN) -> Image.Image:
+    """Make a picture square.
+
+    Args:
+        picture: RGB, W x H.
+        how: ``"crop"`` keeps the centre, min(W, H) on a side; ``"letterbox"`` keeps all of it, centred on a square
+            of max(W, H) on a side, shrunk where that square would have more than ``MAX_PIXELS``.
+        fill: colour of the letterbox's bars, 0 to 255.
+
+    Raises:
+        ValueError: another ``how``.
+    """
+    if how == "crop":
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        return picture.crop((left, top, left + side, top + side))
+    if how == "letterbox":
+        picture = _scale(picture, min(max(picture.size), math.isqrt(MAX_PIXELS)))
+        side = max(picture.size)
+        square = Image.new("RGB", (side, side), fill)
+        square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+        return square
+    raise ValueError(f'a picture is fitted by "crop" or "letterbox", not by {how!r}')
+
+
+def to_network_size(picture: Image.Image, size: int = 32, how: str = FIT) -> Image.Image:
+    """Make a picture square by :func:`fit_square` and resize it, antialiased, to size x size pixels.
+
+    A picture that has this size already keeps its pixels.
+
+    Raises:
+        ValueError: another ``how``, or a size below 1.
+    """
+    if how == "letterbox":  # scaled first: 50000 x 1 must not become 50000 x 50000
+        picture = _scale(picture, size)
+    return fit_square(picture, how).resize((size, size), RESAMPLING)
+
+
+def _scale(picture: Image.Image, longer_side: int) -> Image.Image:
+    """Resize in proportion; no side falls below one pixel."""
+    scale = longer_side / max(picture.size)
+    width, height = (max(1, round(scale * side)) for side in picture.size)
+    return picture.resize((width, height), RESAMPLING)
+
+
+def enlarge(picture: Image.Image, size: int = 320) -> Image.Image:
+    """Show each pixel as a square block, all of the same size.
+
+    Returns:
+        The picture, its longer side the multiple of what it was that is nearest to ``size``, once at the least.
+    """
+    factor = max(1, round(size / max(picture.size)))
+    return picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)

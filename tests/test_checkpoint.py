@@ -1,0 +1,217 @@
+"""Checkpoints: a round trip, hostile files, and what evaluation says of them."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mvit import CheckpointError, MobileViT
+from mvit.data import DataError, Split, load_split
+from mvit.evaluate import count, evaluate, reliability, wilson_interval, with_classes_of
+from mvit.inference import Classifier
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def checkpoint(tiny, tmp_path) -> Path:
+    MobileViT(tiny).save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def test_round_trip(tiny, checkpoint):
+    torch.manual_seed(0)
+    model, loaded = MobileViT(tiny).eval(), MobileViT.from_pretrained(checkpoint)
+    assert loaded.config == model.config
+    assert not loaded.training
+    assert {path.name for path in checkpoint.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    loaded.save_pretrained(checkpoint.with_name("again"))
+    for name in ("model.safetensors", "config.json"):
+        assert (checkpoint / name).read_bytes() == (checkpoint.with_name("again") / name).read_bytes()
+    again = MobileViT.from_pretrained(checkpoint.with_name("again"))
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(again(x), loaded(x))
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("pickle-was-run",)
+
+
+def damage(folder: Path, how: str) -> None:
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    content = weights.read_bytes()
+    tensors = load_file(weights)
+    match how:
+        case "no config":
+            config.unlink()
+        case "no weights":
+            weights.unlink()
+        case "config is text":
+            config.write_text("a cat")
+        case "config is a list":
+            config.write_text("[1, 2]")
+        case "config is another model's":
+            config.write_text('{"architectures": ["BertModel"], "hidden_size": 768}')
+        case "config is null":
+            config.write_text("null")
+        case "config is binary":
+            config.write_bytes(b"\xff\xfe\x00")
+        case "config builds a giant":
+            config.write_text(json.dumps(json.loads(config.read_text()) | {"stem_channels": 10**12}))
+        case "config has a string for a number":
+            config.write_text(json.dumps(json.loads(config.read_text()) | {"head_channels": "8"}))
+        case "config has other stages":
+            config.write_text(json.dumps(json.loads(config.read_text()) | {"stages": [{"width": 3}]}))
+        case "truncated":
+            weights.write_bytes(content[: len(content) // 2])
+        case "empty":
+            weights.write_bytes(b"")
+        case "a pickle":
+            weights.write_bytes(pickle.dumps(Bomb()))
+        case "only a pickle":
+            weights.unlink()
+            torch.save(tensors | {"bomb": Bomb()}, folder / "pytorch_model.bin")
+        case "one weight too few":
+            del tensors["stem.0.weight"]
+            save_file(tensors, weights)
+        case "one weight too many":
+            save_file(tensors | {"more": torch.zeros(1)}, weights)
+        case "another shape":
+            save_file(tensors | {"stem.0.weight": torch.zeros(5, 3, 3, 3)}, weights)
+
+
+@pytest.mark.parametrize("how", [
+    "no config", "no weights", "config is text", "config is a list", "config is another model's", "config is null",
+    "config is binary", "config builds a giant", "config has a string for a number", "config has other stages",
+    "truncated", "empty", "a pickle", "only a pickle", "one weight too few", "one weight too many", "another shape",
+])
+def test_a_hostile_checkpoint_gets_one_sentence(checkpoint, how, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    damage(checkpoint, how)
+    with pytest.raises(CheckpointError) as caught:
+        MobileViT.from_pretrained(checkpoint)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(caught.value).startswith(f"Cannot load {checkpoint}: ")
+    assert not (tmp_path / "pickle-was-run").exists()
+
+
+@pytest.mark.parametrize("name", ["nothing/here", "/nothing/here", "a b c", ""])
+def test_a_checkpoint_that_is_not_there(name):
+    with pytest.raises(CheckpointError, match="Cannot load"):
+        MobileViT.from_pretrained(name)
+
+
+def test_command_line_answers_in_one_line(checkpoint, folder):
+    damage(checkpoint, "truncated")
+    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+
+
+# --------------------------------------------------------------------------- evaluation
+
+
+class Known(torch.nn.Module):
+    """A network whose answers are written in the images."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def normalize(self, images):
+        return images.float()
+
+    def forward(self, x):
+        """Says the class in the first pixel's red, with a probability of its green in percent."""
+        said, p = x[:, 0, 0, 0].long(), x[:, 1, 0, 0] / 100
+        others = ((1 - p) / 2).log()
+        return others[:, None].expand(-1, 3).scatter(1, said[:, None], p.log()[:, None])
+
+
+def test_evaluation_counts_what_it_should(tiny):
+    true, said, percent = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 2, 2], [95, 45, 55, 99, 55, 91]
+    images = torch.zeros(6, 3, 32, 32, dtype=torch.uint8)
+    images[:, 0, 0, 0], images[:, 1, 0, 0] = torch.tensor(said), torch.tensor(percent)
+    split = Split("made", tiny.class_names, images, torch.tensor(true), torch.ones(6, dtype=torch.bool))
+    result = evaluate(Known(tiny), split)
+    assert result["confusion_matrix"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    assert result["accuracy"] == pytest.approx(4 / 6)
+    assert result["per_class_accuracy"] == {"blue": 2 / 3, "green": 1 / 2, "red": 1}
+    probabilities = torch.tensor([0.95, 0.45, 0.225, 0.99, 0.225, 0.91])  # of the true class
+    assert result["loss"] == pytest.approx(-probabilities.log().mean().item(), rel=1e-5)
+    bins = {r["confidence_from"]: (r["images"], r["accuracy"]) for r in result["reliability"] if r["images"]}
+    assert bins == {0.4: (1, 1.0), 0.5: (2, 0.0), 0.9: (3, 1.0)}
+    assert count(Known(tiny), split, batch_size=4).loss == pytest.approx(result["loss"], rel=1e-5)
+    json.dumps(result)
+
+
+def test_reliability_of_nothing():
+    assert all(record["accuracy"] is None for record in reliability(torch.zeros(10, 2, dtype=torch.long)))
+
+
+def test_interval():
+    """Against the table in Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+def test_labels_follow_the_network_s_classes(tiny):
+    images, lossless = torch.zeros(2, 3, 32, 32, dtype=torch.uint8), torch.ones(2, dtype=torch.bool)
+    split = Split("made", ("red", "green"), images, torch.tensor([0, 1]), lossless)
+    assert with_classes_of(MobileViT(tiny), split).labels.tolist() == [2, 1]
+    split = Split("made", ("red", "violet"), images, torch.tensor([0, 1]), lossless)
+    with pytest.raises(DataError, match="does not know the class violet"):
+        with_classes_of(MobileViT(tiny), split)
+
+
+def test_command_line_prints_a_table_or_json(checkpoint, folder):
+    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
+    as_json = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = json.loads(as_json.stdout)
+    expected = evaluate(MobileViT.from_pretrained(checkpoint), load_split(folder, "test"))
+    assert result["confusion_matrix"] == expected["confusion_matrix"]
+    table = subprocess.run([*command, "--split", "validation", "--validation", "9"], cwd=ROOT, capture_output=True,
+                           text=True, check=True).stdout
+    assert "9 lossless images held out" in table
+    assert "95 % interval" in table
+
+
+# --------------------------------------------------------------------------- one picture
+
+
+def test_classifier_does_what_evaluation_does(checkpoint, folder):
+    from mvit.picture import load_picture
+
+    classifier = Classifier(checkpoint)
+    file = folder / "test" / "green" / "04.jpg"
+    answer = classifier(load_picture(file))
+    split = load_split(folder, "test")
+    expected = classifier.model(classifier.model.normalize(split.images[14:15])).softmax(-1)[0]
+    assert list(answer.confidences) == ["blue", "green", "red"]
+    assert list(answer.confidences.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert answer.seen.size == (32, 32)
+    assert answer.best[1] == max(answer.confidences.values())
+    assert answer.reliability is None
+
+
+def test_classifier_reports_how_often_it_is_right(checkpoint, folder):
+    result = evaluate(MobileViT.from_pretrained(checkpoint), load_split(folder, "test"))
+    (checkpoint / "evaluation.json").write_text(json.dumps(result))
+    classifier = Classifier(checkpoint)
+    from mvit.picture import load_picture
+
+    answer = classifier(load_picture(folder / "test" / "green" / "04.jpg"))
+    confidence = answer.best[1]
+    assert answer.reliability["confidence_from"] <= confidence <= answer.reliability["confidence_to"]
+    for text in ("{", "[]", '{"reliability": 3}'):  # a damaged one does no harm
+        (checkpoint / "evaluation.json").write_text(text)
+        assert Classifier(checkpoint).reliability == []
