@@ -1,11 +1,17 @@
-"""The card of a checkpoint: what it is, how it was made, what was measured. Written by training, never by hand."""
+"""The card of a checkpoint, and the README's table of figures: written from what was measured, never by hand.
 
+Training writes the card; ``python -m mvit.card`` brings the README's table up to date.
+"""
+
+import json
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from mvit.benchmark import count_flops, count_parameters
+from mvit.files import write_text
 from mvit.model import MobileViT
 
 
@@ -103,3 +109,42 @@ Also in `history.json`; per-class accuracy and the confusion matrix are in `eval
 | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 """
+
+
+# --------------------------------------------------------------------------- the figures in the project's README
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = "<!-- figures: python -m mvit.card -->\n", "<!-- /figures -->\n"
+
+
+def figures(checkpoints: Path) -> str:
+    """The README's table: the published figures, and each checkpoint's from its own files."""
+    rows = [
+        "| | training accuracy, epoch 20 | test accuracy | parameters | MFLOPs |",
+        "| --- | --- | --- | --- | --- |",
+        "| MobileViT-XXS, published (quoted) | 86.94 % | | 0.44 M | |",
+        "| ResNet-50, published (quoted) | | 93.0 % | 23.5 M | |",
+    ]
+    for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
+        last = json.loads((folder / "history.json").read_text(encoding="utf-8"))[-1]
+        evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        network = MobileViT.from_pretrained(folder)
+        low, high = evaluation["accuracy_interval_95"]
+        rows.append(
+            f"| [{folder.name}](checkpoints/{folder.name}/README.md), measured | {last['train_accuracy']:.2%} "
+            f"(epoch {last['epoch']}) | {evaluation['accuracy']:.2%} ({low:.1%} to {high:.1%}; {evaluation['split']}) "
+            f"| {count_parameters(network) / 1e6:.2f} M | {count_flops(network, network.config.image_size) / 1e6:.1f} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def with_figures(readme: str, checkpoints: Path) -> str:
+    """The README's text with its table as the checkpoints have it now."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + figures(checkpoints) + END + after
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    write_text(readme, with_figures(readme.read_text(encoding="utf-8"), ROOT / "checkpoints"))
