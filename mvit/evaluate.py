@@ -7,13 +7,16 @@ import sys
 from dataclasses import dataclass, replace
 from datetime import date
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from mvit.data import DataError, Split, hold_out, load_split
 from mvit.model import CheckpointError, MobileViT
+from mvit.picture import FIT, to_network_size
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,23 @@ def with_classes_of(model: MobileViT, split: Split) -> Split:
     return replace(split, class_names=model.config.class_names, labels=index[split.labels])
 
 
+def cut_and_fit(split: Split, width: int, height: int, how: str) -> Split:
+    """The split as if its pictures had been width : height, each around its object, and were fitted to a square again.
+
+    What a picture that is not square loses by centre crop and by letterbox: cut to the aspect, then fitted as on the
+    page by :func:`mvit.picture.to_network_size`.
+    """
+    size = split.images.shape[-1]
+    w, h = round(size * min(1, width / height)), round(size * min(1, height / width))
+    left, top = (size - w) // 2, (size - h) // 2
+    fitted = [
+        np.asarray(to_network_size(Image.fromarray(pixels[top : top + h, left : left + w]), size, how))
+        for pixels in split.images.permute(0, 2, 3, 1).numpy()
+    ]
+    images = torch.from_numpy(np.stack(fitted)).permute(0, 3, 1, 2)
+    return replace(split, images=images, name=f"{split.name}, cut to {width}:{height}, fitted by {how}")
+
+
 def as_table(result: dict) -> str:
     """The result for a person to read."""
     low, high = result["accuracy_interval_95"]
@@ -144,6 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "train", "validation"), default="test")
     parser.add_argument("--validation", metavar="N", type=int, default=2000,
                         help="how many training images were held out, for --split validation (default: %(default)s)")
+    parser.add_argument("--aspect", metavar="W:H", type=lambda text: tuple(map(int, text.split(":", 1))),
+                        help="cut the images to this aspect first, and fit them to a square again by --fit")
+    parser.add_argument("--fit", choices=("crop", "letterbox"), default=FIT,
+                        help="how they are fitted (default: %(default)s, as on the page)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
     try:
@@ -151,6 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
         split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size)
         if options.split == "validation":
             split = hold_out(split, options.validation)[1]
+        if options.aspect:
+            split = cut_and_fit(split, *options.aspect, options.fit)
         result = evaluate(model, with_classes_of(model, split))
     except (CheckpointError, DataError, ValueError) as error:
         print(error, file=sys.stderr)

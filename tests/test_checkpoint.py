@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from mvit import CheckpointError, MobileViT
 from mvit.data import DataError, Split, load_split
-from mvit.evaluate import count, evaluate, reliability, wilson_interval, with_classes_of
+from mvit.evaluate import count, cut_and_fit, evaluate, reliability, wilson_interval, with_classes_of
 from mvit.inference import Classifier
 
 ROOT = Path(__file__).parent.parent
@@ -162,6 +162,21 @@ def test_interval():
     """Against the table in Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+
+
+@pytest.mark.parametrize(("aspect", "how", "kept", "bars"), [
+    ((2, 1), "crop", (slice(8, 24), slice(8, 24)), 0), ((1, 2), "crop", (slice(8, 24), slice(8, 24)), 0),
+    ((2, 1), "letterbox", (slice(8, 24), slice(0, 32)), 16), ((1, 2), "letterbox", (slice(0, 32), slice(8, 24)), 16),
+])
+def test_cut_and_fit(tiny, aspect, how, kept, bars):
+    """Only the part that is kept matters, and letterboxing adds bars."""
+    pixels = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+    pixels[..., kept[0], kept[1]] = 255
+    split = Split("made", tiny.class_names, pixels, torch.tensor([0]), torch.tensor([True]))
+    (image,) = cut_and_fit(split, *aspect, how).images
+    white = (image == 255).all(0)
+    rows, columns = white.all(1).sum().item(), white.all(0).sum().item()
+    assert {rows, columns} == ({32} if not bars else {0, 16})
 
 
 def test_labels_follow_the_network_s_classes(tiny):
