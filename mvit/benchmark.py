@@ -1,10 +1,37 @@
-"""What a network costs."""
+"""What a network costs: ``python -m mvit.benchmark``.
 
+MobileViT-XXS and ResNet-50, at the same input, in every variant of :mod:`mvit.fast`, interleaved in one run: a round
+times each of them once, so that whatever else the machine is doing falls on all alike.
+"""
+
+import argparse
 import copy
+import itertools
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from mvit.fast import PYTORCH_VARIANTS, VARIANTS, Forward, UnavailableError
+from mvit.files import write_json
+from mvit.model import CheckpointError, MobileViT
+
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
+BATCH = 64
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -21,3 +48,310 @@ def count_flops(model: nn.Module, image_size: int = 32) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shadow(torch.empty(1, 3, image_size, image_size, device="meta"))
     return counter.get_total_flops()
+
+
+def machine(device: torch.device) -> str:
+    """What runs on this device here, in words."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{device.type}: {names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+# --------------------------------------------------------------------------- who is compared
+
+
+@dataclass
+class Contender:
+    """A network in the comparison.
+
+    Attributes:
+        name: as the table and the chart have it.
+        build: makes it, for ten classes and 32 x 32 inputs.
+        accuracy: as a fraction, or None where the network is untrained and nobody is quoted for it.
+        accuracy_source: where the accuracy is from.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    accuracy: float | None = None
+    accuracy_source: str | None = None
+
+    @cached_property
+    def params(self) -> int:
+        return count_parameters(self.build())
+
+    @cached_property
+    def flops(self) -> int:
+        return count_flops(self.build())
+
+
+def resnet50(cifar_stem: bool) -> nn.Module:
+    """torchvision's ResNet-50 for ten classes; with the stem that CIFAR results are obtained with, or as it is.
+
+    As it is, a 7 x 7 convolution of stride 2 and a pooling divide 32 pixels by four before the first block. On
+    CIFAR a 3 x 3 convolution of stride 1 without pooling is usual (He et al., arXiv 1512.03385, section 4.2).
+    """
+    from mvit.compat import torchvision
+
+    model = torchvision.models.resnet50(num_classes=10)
+    if cifar_stem:
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    return model
+
+
+def timm_mobilevit_xxs() -> nn.Module:
+    from mvit.compat import torchvision  # noqa: F401  (timm imports it too)
+
+    try:
+        import timm
+    except ImportError as error:
+        raise UnavailableError("timm is not installed: pip install timm") from error
+    return timm.create_model("mobilevit_xxs", num_classes=10)
+
+
+def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contender]:
+    """Ours with its own measured accuracy, the two ResNet-50, and who else is asked for.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+    """
+    accuracy = source = None
+    evaluation = checkpoint / "evaluation.json"
+    if evaluation.exists():
+        measured = json.loads(evaluation.read_text(encoding="utf-8"))
+        accuracy, source = measured["accuracy"], f"measured: {measured['split']}"
+    MobileViT.from_pretrained(checkpoint)
+    found = [
+        Contender("MobileViT-XXS", lambda: MobileViT.from_pretrained(checkpoint), accuracy, source),
+        Contender("ResNet-50, torchvision's stem", lambda: resnet50(cifar_stem=False)),
+        Contender("ResNet-50, CIFAR stem", lambda: resnet50(cifar_stem=True), 0.93, "quoted: published figure"),
+    ]
+    if "timm" in against:
+        found.append(Contender("timm mobilevit_xxs", timm_mobilevit_xxs))
+    return found
+
+
+# --------------------------------------------------------------------------- timing
+
+
+@dataclass
+class Entry:
+    """One network in one variant with a number of threads, and its times in seconds so far."""
+
+    contender: Contender
+    variant: str
+    threads: int
+    single: Forward
+    batch: Forward | None
+    singles: list[float] = field(default_factory=list)
+    batches: list[float] = field(default_factory=list)
+
+
+def prepare(contender: Contender, variant: str, batch: int, device: torch.device) -> Forward:
+    """The forward pass for inputs of (batch, 3, 32, 32), warmed up."""
+    torch.manual_seed(0)
+    model = contender.build().eval().to(device)
+    example = torch.randn(batch, 3, 32, 32, device=device)
+    forward = VARIANTS[variant](model, example)
+    seconds(forward, example, 3)
+    return forward
+
+
+def seconds(forward: Forward, x: Tensor, repeats: int) -> list[float]:
+    """Times of passes, one after another; on CUDA each is waited for."""
+    wait = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
+    times = []
+    for _ in range(repeats):
+        wait()
+        begin = time.perf_counter()
+        forward(x)
+        wait()
+        times.append(time.perf_counter() - begin)
+    return times
+
+
+@torch.inference_mode()
+def measure(contestants: list[Contender], variants: list[str], device: torch.device, rounds: int = 15,
+            repeats: int = 20, progress: Callable[[Sequence], Iterable] = iter) -> tuple[list[dict], list[str]]:
+    """Time every network in every variant, interleaved.
+
+    Args:
+        contestants: who is compared.
+        variants: names in :data:`mvit.fast.VARIANTS`.
+        device: where. On a CPU everything is measured with one thread and with as many as torch is set to use.
+        rounds: how often it is each one's turn.
+        repeats: pictures a turn, one at a time. A batch of 64 is timed in every third turn.
+        progress: wraps what is gone through, to show how far it is.
+
+    Returns:
+        (records, notes): a record for each network, variant and number of threads, as ``benchmark.json`` holds them
+        under ``models``; and in words what could not be measured.
+    """
+    all_threads = torch.get_num_threads()
+    entries, notes = [], []
+    for contender, variant in progress(list(itertools.product(contestants, variants))):
+        for threads in sorted({1, all_threads}) if device.type == "cpu" else [all_threads]:
+            torch.set_num_threads(threads)
+            try:
+                single = prepare(contender, variant, 1, device)
+                batch = prepare(contender, variant, BATCH, device) if threads == all_threads else None
+                entries.append(Entry(contender, variant, threads, single, batch))
+            except UnavailableError as error:
+                notes.append(f"{variant}: {error}")
+                break
+    picture, pictures = (torch.randn(count, 3, 32, 32, device=device) for count in (1, BATCH))
+    for turn in progress(range(rounds)):
+        for entry in entries:
+            torch.set_num_threads(entry.threads)
+            seconds(entry.single, picture, 2)  # the caches still hold the network before this one
+            entry.singles += seconds(entry.single, picture, repeats)
+            if entry.batch and turn % 3 == 0:
+                entry.batches += seconds(entry.batch, pictures, 1)
+    torch.set_num_threads(all_threads)
+    return [record(entry, device) for entry in entries], sorted(set(notes))
+
+
+def record(entry: Entry, device: torch.device) -> dict:
+    """What is published of one network in one variant: times as medians and percentiles of all its passes."""
+    percentiles = statistics.quantiles(entry.singles, n=100)
+    p50, p95 = (1000 * percentiles[i - 1] for i in (50, 95))
+    return {
+        "name": entry.contender.name,
+        "variant": entry.variant,
+        "device": device.type,
+        "threads": entry.threads,
+        "params": entry.contender.params,
+        "flops": entry.contender.flops,
+        "accuracy": entry.contender.accuracy,
+        "accuracy_source": entry.contender.accuracy_source,
+        "fps": 1000 / p50,
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "throughput_64": BATCH / statistics.median(entry.batches) if entry.batches else None,
+        "passes": len(entry.singles),
+    }
+
+
+def peak_memory(name: str, checkpoint: Path, device: torch.device) -> int:
+    """Bytes that a network adds to a process at its highest: built, and run eagerly on one picture.
+
+    On a CPU in a process of its own, by what the operating system says of it; on CUDA by torch's allocator.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        _run_once(name, checkpoint, device)
+        return torch.cuda.max_memory_allocated() - before
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_grown_by_running_once, (name, checkpoint, device))
+
+
+def _grown_by_running_once(name: str, checkpoint: Path, device: torch.device) -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _run_once(name, checkpoint, device)
+    return unit * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+
+@torch.inference_mode()
+def _run_once(name: str, checkpoint: Path, device: torch.device) -> None:
+    build = next(c.build for c in contenders(checkpoint, ("timm",)) if c.name == name)
+    build().eval().to(device)(torch.zeros(1, 3, 32, 32, device=device))
+
+
+# --------------------------------------------------------------------------- what comes out
+
+
+def best(models: list[dict], name: str, among: set[str] | None = None) -> dict | None:
+    """A network's fastest record at batch 1, among all variants or these."""
+    mine = [m for m in models if m["name"] == name and (among is None or m["variant"] in among)]
+    return max(mine, key=lambda m: m["fps"], default=None)
+
+
+def ratios(models: list[dict]) -> list[dict]:
+    """How many times the FPS of each other network ours has, each side with its own best variant of the same kind."""
+    ours, others = models[0]["name"], dict.fromkeys(m["name"] for m in models)
+    found = []
+    for kind, among in {"PyTorch": PYTORCH_VARIANTS, "ONNX Runtime": {"ONNX Runtime"}}.items():
+        for other in others:
+            mine, theirs = best(models, ours, among), best(models, other, among)
+            if other != ours and mine and theirs:
+                found.append({"kind": kind, "against": other, "ratio": mine["fps"] / theirs["fps"],
+                              "ours": mine["variant"], "theirs": theirs["variant"]})
+    return found
+
+
+def as_table(result: dict) -> str:
+    """The result for a person to read."""
+    lines = [f"{result['machine']}, torch {result['torch']}, {result['date']}", "",
+             f"{'network':30} {'variant':22} {'threads':>7} {'M params':>8} {'MFLOPs':>8} {'accuracy':>8} "
+             f"{'FPS':>8} {'p50 ms':>8} {'p95 ms':>8} {'at 64':>8} {'MB':>6}"]
+    for m in result["models"]:
+        accuracy = "" if m["accuracy"] is None else f"{m['accuracy']:.1%}"
+        throughput = "" if m["throughput_64"] is None else f"{m['throughput_64']:.0f}"
+        lines.append(f"{m['name']:30} {m['variant']:22} {m['threads']:7} {m['params'] / 1e6:8.2f} "
+                     f"{m['flops'] / 1e6:8.1f} {accuracy:>8} {m['fps']:8.1f} {m['latency_p50_ms']:8.2f} "
+                     f"{m['latency_p95_ms']:8.2f} {throughput:>8} {m['peak_memory'] / 2**20:6.0f}")
+    lines.append("")
+    for r in result["ratios"]:
+        lines.append(f"{r['kind']}: {r['ratio']:.1f} x the FPS of {r['against']} ({r['ours']} against {r['theirs']})")
+    return "\n".join(lines + [f"not measured: {note}" for note in result["notes"]])
+
+
+def run(checkpoint: Path, variants: list[str], device: torch.device, against: tuple[str, ...] = (), rounds: int = 15,
+        repeats: int = 20, progress: Callable[[Sequence], Iterable] = iter) -> dict:
+    """The whole comparison on one device: what ``benchmark.json`` holds.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        UnavailableError: a network that is asked for is not installed.
+    """
+    contestants = contenders(checkpoint, against)
+    memory = {c.name: peak_memory(c.name, checkpoint, device) for c in contestants}
+    models, notes = measure(contestants, variants, device, rounds, repeats, progress)
+    for model in models:
+        model["peak_memory"] = memory[model["name"]]
+    return {
+        "machine": machine(device),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": date.today().isoformat(),
+        "batch": BATCH,
+        "models": models,
+        "ratios": ratios(models),
+        "notes": notes,
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mvit.benchmark", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--checkpoint", type=Path, metavar="PATH", default=CHECKPOINTS / "reference",
+                        help="ours (default: checkpoints/reference)")
+    parser.add_argument("--against", choices=("timm",), action="append", default=[],
+                        help="also measure timm's mobilevit_xxs")
+    parser.add_argument("--variant", choices=VARIANTS, action="append",
+                        help="only this; may be repeated (default: all)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                        help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns each network has (default: 15)")
+    parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "benchmark.json",
+                        help="file to write (default: checkpoints/benchmark.json)")
+    options = parser.parse_args(arguments)
+    try:
+        result = run(options.checkpoint, options.variant or list(VARIANTS), torch.device(options.device),
+                     tuple(options.against), options.rounds, progress=tqdm)
+    except (CheckpointError, UnavailableError, RuntimeError) as error:
+        print(str(error).splitlines()[0], file=sys.stderr)
+        return 2
+    write_json(options.output, result)
+    print(as_table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

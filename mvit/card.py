@@ -4,8 +4,10 @@ Training writes the card; ``python -m mvit.card`` brings the README's table up t
 """
 
 import json
+import platform
 from dataclasses import asdict
 from datetime import date
+from importlib.metadata import version
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -40,6 +42,8 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluation: di
             metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4), metric_name=f"{watched} accuracy",
         )],
     )
+    versions = f"Python {platform.python_version()}, " + ", ".join(
+        f"{package} {version(package)}" for package in ("torch", "torchvision", "numpy", "pillow", "safetensors"))
     accuracies = {
         f"training accuracy, epoch {last['epoch']}":
             f"{last['train_accuracy']:.2%}, running mean over the epoch's augmented batches",
@@ -76,6 +80,7 @@ Written by `train.py` at the end of the run; every number below was measured by 
 | command | `{command}` |
 | date | {date.today().isoformat()} |
 | machine | {machine} |
+| versions | {versions} |
 | time | {sum(r['seconds'] for r in history) / 60:.1f} minutes for {len(history)} epochs |
 
 The weights are those of the last epoch; none was chosen by its {watched} accuracy. An accuracy on JPEG copies is not

@@ -7,7 +7,6 @@ was in and ends with the weights of a run that was not, bit for bit on a CPU.
 
 import math
 import os
-import platform
 import shutil
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from mvit.benchmark import machine
 from mvit.card import model_card
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std
 from mvit.evaluate import count, evaluate
@@ -363,16 +363,3 @@ def epoch_line(record: dict, epochs: int, watched_as: str) -> str:
             f"accuracy {record['train_accuracy']:.2%}  {watched_as} loss {record[f'{watched_as}_loss']:.4f} "
             f"accuracy {record[f'{watched_as}_accuracy']:.2%}  {record['images_per_second']:.0f} images/s  "
             f"{record['seconds']:.1f} s")
-
-
-def machine(device: torch.device) -> str:
-    """What the run was measured on, in words."""
-    name = platform.processor() or platform.machine()
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    elif Path("/proc/cpuinfo").exists():
-        models = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")]
-        name = models[0] if models else name
-    return f"{device.type} ({name}, {torch.get_num_threads()} threads), torch {torch.__version__}, " \
-           f"Python {platform.python_version()}"

@@ -1,0 +1,145 @@
+"""Ways to run a trained network faster, without changing what it says.
+
+Each takes a network and an example of its input and gives back a function with the same outputs to rounding. They are
+made for any convolutional network, so that a comparison can give each side the best of them.
+"""
+
+import contextlib
+import copy
+import io
+import warnings
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Forward = Callable[[Tensor], Tensor]
+
+
+class UnavailableError(Exception):
+    """What a variant needs is not on this machine; the message says what."""
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing and exporting talk a lot, on stdout and in warnings, of what is of no use to the person at the page."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@torch.no_grad()
+def fold_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of the network whose BatchNorms have become part of the convolutions before them.
+
+    In evaluation a BatchNorm is a fixed scale and shift of each channel, and so is what a convolution does to its
+    weights and bias. Which convolution feeds which BatchNorm is seen in one forward pass on ``example``.
+    """
+    model = copy.deepcopy(model).eval()
+    names = {module: name for name, module in model.named_modules()}
+    producers: dict[int, nn.Conv2d] = {}
+    keep: list[Tensor] = []  # a tensor that is freed could lend its id to another
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def after_conv(module, inputs, output):
+        keep.append(output)
+        producers[id(output)] = module
+
+    def before_norm(module, inputs):
+        if id(inputs[0]) in producers:
+            pairs.append((producers[id(inputs[0])], module))
+
+    handles = []
+    for module in names:
+        if isinstance(module, nn.Conv2d):
+            handles.append(module.register_forward_hook(after_conv))
+        elif isinstance(module, nn.BatchNorm2d):
+            handles.append(module.register_forward_pre_hook(before_norm))
+    model(example)
+    for handle in handles:
+        handle.remove()
+    for conv, norm in pairs:
+        model.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
+        # timm's BatchNorm brings the activation with it.
+        model.set_submodule(names[norm], getattr(norm, "act", nn.Identity()))
+    return model
+
+
+def eager(model: nn.Module, example: Tensor) -> Forward:
+    """The network as it was trained, in evaluation mode."""
+    return copy.deepcopy(model).eval()
+
+
+def channels_last(model: nn.Module, example: Tensor) -> Forward:
+    """Weights and maps with the channels of a pixel side by side in memory."""
+    model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
+    return lambda x: model(x.contiguous(memory_format=torch.channels_last))
+
+
+def folded(model: nn.Module, example: Tensor) -> Forward:
+    """BatchNorm folded into convolutions."""
+    return fold_batchnorm(model, example)
+
+
+def folded_channels_last(model: nn.Module, example: Tensor) -> Forward:
+    """Both."""
+    return channels_last(fold_batchnorm(model, example), example)
+
+
+def frozen(model: nn.Module, example: Tensor) -> Forward:
+    """Both, then traced and frozen by TorchScript: no Python between operators, and weights packed for oneDNN.
+
+    For inputs of the example's shape only.
+    """
+    model = fold_batchnorm(model, example).to(memory_format=torch.channels_last)
+    example = example.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), _quiet():
+        traced = torch.jit.freeze(torch.jit.trace(model, example))
+    return lambda x: traced(x.contiguous(memory_format=torch.channels_last))
+
+
+def compiled(model: nn.Module, example: Tensor) -> Forward:
+    """torch.compile with BatchNorm folded: needs a C++ compiler on a CPU."""
+    from torch._inductor import config
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    function = torch.compile(fold_batchnorm(model, example).to(memory_format=torch.channels_last))
+    try:
+        with torch.no_grad(), config.patch({"freezing": True}):
+            function(example)
+    except InvalidCxxCompiler as error:
+        raise UnavailableError("torch.compile finds no C++ compiler") from error
+    return function
+
+
+def onnx_runtime(model: nn.Module, example: Tensor) -> Forward:
+    """Exported to ONNX and run by ONNX Runtime: pip install onnx onnxscript onnxruntime."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  (what torch exports with)
+    except ImportError as error:
+        raise UnavailableError("onnxruntime or onnxscript is not installed") from error
+
+    buffer = io.BytesIO()
+    with _quiet():
+        program = torch.onnx.export(copy.deepcopy(model).eval(), (example,), dynamo=True, verbose=False)
+    program.save(buffer)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    (name,) = (argument.name for argument in session.get_inputs())
+    return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+# In the order of what they ask for.
+VARIANTS: dict[str, Callable[[nn.Module, Tensor], Forward]] = {
+    "eager": eager,
+    "channels_last": channels_last,
+    "folded": folded,
+    "folded, channels_last": folded_channels_last,
+    "frozen": frozen,
+    "torch.compile": compiled,
+    "ONNX Runtime": onnx_runtime,
+}
+PYTORCH_VARIANTS = set(VARIANTS) - {"ONNX Runtime"}
