@@ -4,6 +4,7 @@ Host and port as everywhere in Gradio: the environment variables GRADIO_SERVER_N
 """
 
 import argparse
+import html
 import os
 import sys
 import time
@@ -17,8 +18,24 @@ from PIL import Image
 
 from mvit import CheckpointError
 from mvit.examples import example_files
-from mvit.inference import Answer, Classifier
+from mvit.inference import Answer, Classifier, as_pixels
 from mvit.picture import PictureError, enlarge, load_picture
+from mvit.probes import Probes
+from mvit.unfolding import (
+    SIZE,
+    WALK,
+    BlockInside,
+    attention_figure,
+    folding_figure,
+    grid_figure,
+    guided_walk,
+    heads_figure,
+    look_inside,
+    most_decided,
+    shapes,
+    strongest,
+    unfolding_figure,
+)
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 PREFERRED = ("strong", "reference")
@@ -33,9 +50,14 @@ THEME = gr.themes.Default(
 )
 CSS = """
 .gradio-container { max-width: 1080px !important; margin: auto; }
+.lens { border-collapse: collapse; width: 100%; max-width: 640px; }
+.lens th, .lens td { padding: 6px 10px; text-align: left; border-bottom: 1px solid var(--border-color-primary); }
+.lens .bar { display: inline-block; height: 10px; border-radius: 5px; background: var(--primary-500); }
 .note { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 """
 
+PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
+MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
 WELCOME = "The network is given 32 × 32 pixels, cut from the centre of the picture. Here you will see them."
 
 # --------------------------------------------------------------------------- checkpoints
@@ -62,7 +84,7 @@ def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
     return Classifier(checkpoint)
 
 
-# --------------------------------------------------------------------------- what happens on the page
+# --------------------------------------------------------------------------- the Classify tab
 
 
 def confidences(file: str, checkpoint: str) -> dict[str, float]:
@@ -73,17 +95,21 @@ def confidences(file: str, checkpoint: str) -> dict[str, float]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def classify(file: str | None, checkpoint: str) -> tuple[dict[str, float] | None, Image.Image | None, str]:
-    """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both."""
+def classify(file: str | None, checkpoint: str) -> tuple:
+    """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
+
+    What the network sees comes twice, enlarged for the eye and as it is for the other tabs; they keep the last picture
+    when there is none.
+    """
     if not file:
-        return None, None, WELCOME
+        return None, None, WELCOME, gr.skip()
     try:
         begin = time.perf_counter()
         answer = load_classifier(checkpoint)(load_picture(file))
         milliseconds = 1000 * (time.perf_counter() - begin)
     except (CheckpointError, PictureError) as error:
-        return None, None, f"### {error}"
-    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds)
+        return None, None, f"### {error}", gr.skip()
+    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), answer.seen
 
 
 def remark(answer: Answer, milliseconds: float) -> str:
@@ -104,6 +130,88 @@ def remark(answer: Answer, milliseconds: float) -> str:
     return "\n\n".join(lines)
 
 
+# --------------------------------------------------------------------------- the Unfold tab
+
+
+def inside(seen: Image.Image, checkpoint: str) -> list[BlockInside]:
+    """What every block of the network does with the picture; some milliseconds, so nothing is kept between clicks."""
+    return look_inside(load_classifier(checkpoint).model, as_pixels(seen))
+
+
+def walk_figures(seen: Image.Image, checkpoint: str) -> list:
+    """A figure and a text for each step of the guided walk, one after the other."""
+    answer = load_classifier(checkpoint)(seen)
+    steps = guided_walk(answer.seen, inside(seen, checkpoint), answer.confidences)
+    return [part for step in steps for part in (step.figure, f"### {step.title}\n{step.text}")]
+
+
+def lens_table(seen: Image.Image, checkpoint: str) -> str:
+    """What linear probes read out of the network at each depth, as an HTML table."""
+    classifier, probes = load_classifier(checkpoint), Probes.load(checkpoint)
+    if probes is None:
+        return "<p>These weights have no probes; <code>python -m mvit.probes CHECKPOINT</code> makes them.</p>"
+    names = classifier.model.config.class_names
+    cells = []
+    for depth, probabilities in probes(classifier.model, as_pixels(seen)).items():
+        confidence, best = probabilities[0].max(0)
+        cells.append(f"<tr><th scope='row'>{depth}</th><td>{html.escape(names[best])}</td>"
+                     f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
+                     f"<td>{probes.accuracy[depth]:.1%}</td></tr>")
+    return ("<table class='lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
+            f"<th>right on test pictures</th></tr></thead><tbody>{''.join(cells)}</tbody></table>"
+            f"<p class='note'>Linear probes on each map's mean; their accuracy was measured on the "
+            f"{html.escape(probes.measured_on)}.</p>")
+
+
+def choose_block(seen: Image.Image, checkpoint: str, number: int) -> tuple:
+    """Another block: its controls, beginning at the place whose attention is least even, and its figures."""
+    insides = inside(seen, checkpoint)
+    chosen = insides[number - 1]
+    block, (H, W) = chosen.attention, chosen.attention.map_size
+    layers = [*((str(i + 1), i) for i in range(len(block.layers))), ("all (rollout)", ROLLOUT)]
+    heads = [("mean", MEAN), *((str(i + 1), i) for i in range(block.layers[0].shape[2]))]
+    row, column = most_decided(block)
+    P, N = block.layers[0].shape[1], block.layers[0].shape[3]
+    return (
+        gr.Radio(layers, value=len(block.layers) - 1), gr.Radio(heads, value=MEAN),
+        gr.Slider(1, H, value=row + 1), gr.Slider(1, W, value=column + 1),
+        f"### {shapes(chosen)}\nThe map of {H} × {W} places is unfolded into {P} sequences of {N}. Places of one "
+        "colour are one sequence, and attend to each other only.",
+        grid_figure(seen, block), unfolding_figure(seen, block), folding_figure(chosen),
+    )
+
+
+def attend(seen: Image.Image, checkpoint: str, number: int, layer: int, head: int, row: int, column: int,
+           view: str) -> tuple[Image.Image, Image.Image, str]:
+    """What a place attends to: over the picture, head by head, and in words."""
+    block = inside(seen, checkpoint)[number - 1].attention
+    (H, W), N = block.map_size, block.layers[0].shape[3]
+    # The controls follow a new block one after the other; until they all have, what they say may not exist in it.
+    layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
+    head = None if head == MEAN or layer == "rollout" else head
+    at = (min(row, H) - 1, min(column, W) - 1)
+    figures = (attention_figure(seen, block, layer, head, at if view != EVERYWHERE else None, view == PATCH),
+               heads_figure(seen, block, layer, at if view != EVERYWHERE else None, view == PATCH))
+    if view == EVERYWHERE:
+        return *figures, "How much attention each place gets, on average over all that could look at it."
+    if view == PATCH:
+        return *figures, ("How much attention each patch gets from the framed place's patch: the mean over the "
+                          "positions in it, each of which looks at its own colour only.")
+    to_row, to_column, share = strongest(block, layer, head, at)
+    return *figures, (f"The framed place (row {at[0] + 1}, column {at[1] + 1}) takes most, **{share:.1%}**, from row "
+                      f"{to_row + 1}, column {to_column + 1}; without choosing it would take {1 / N:.1%} from each of "
+                      f"the {N} places of its colour. The dark places it never sees.")
+
+
+def clicked(event: gr.SelectData, seen: Image.Image, checkpoint: str, number: int, *controls) -> tuple:
+    """A click in a figure of the block's map: the row and column there, and what that place attends to."""
+    layer, head, _, _, view = controls
+    H, W = inside(seen, checkpoint)[number - 1].attention.map_size
+    x, y = event.index                                                              # pixels of the figure
+    row, column = int(y * H / SIZE) + 1, int(x * W / SIZE) + 1
+    return row, column, *attend(seen, checkpoint, number, layer, head, row, column, view)
+
+
 # --------------------------------------------------------------------------- the page
 
 
@@ -118,10 +226,108 @@ def picture_input(**options) -> gr.Image:
     return image
 
 
+def figure_output(alt_text: str, **options) -> gr.Image:
+    """A figure made on the server, sent without loss."""
+    return gr.Image(show_label=False, format="png", interactive=False, buttons=[], alt_text=alt_text, **options)
+
+
+def classify_tab(seen: gr.State, checkpoint: gr.Dropdown, classes: tuple[str, ...]) -> None:
+    """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
+    gr.Markdown(f"Give it a picture; it says which of these it is: {', '.join(classes)}.")
+    with gr.Row():
+        with gr.Column():
+            picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
+                                    buttons=[], alt_text="The picture you gave")
+            gr.Examples(example_files(), picture, label="Or one of these", cache_examples=False)
+            gr.Markdown("Drawn by this page's own code (`mvit/examples.py`), except the tower, a photo that comes with "
+                        "Gradio and is none of the ten: see what the network says then.", elem_classes="note")
+        with gr.Column():
+            label = gr.Label(label="What the network thinks it is")
+            with gr.Row():
+                shown = gr.Image(label="What it sees", format="png", interactive=False, height=180, buttons=[],
+                                 elem_id="seen", min_width=160, scale=0,
+                                 alt_text="The 32 × 32 pixels that the network is given, enlarged")
+                with gr.Column(min_width=160):
+                    verdict = gr.Markdown(WELCOME)
+    gr.on([picture.change, checkpoint.change], classify, [picture, checkpoint], [label, shown, verdict, seen],
+          api_visibility="private", show_progress="minimal")
+    # For programs: the same without the page around it, by the weights that the page begins with.
+    gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,
+                                   api_name="classify", api_description=confidences.__doc__)
+
+
+def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None:
+    """The guided walk, the free mode and the lens, over the picture that was classified last."""
+    gr.Markdown("What happens inside: the network cuts its map into patches, *unfolds* it, lets places attend to each "
+                "other, and folds it back. This is the picture you gave on the first tab.")
+    with gr.Tabs():
+        with gr.Tab("Guided walk"):
+            parts = []
+            with gr.Walkthrough(selected=0) as walkthrough:
+                for i, title in enumerate(WALK):
+                    with gr.Step(title, id=i):
+                        with gr.Row():
+                            with gr.Column(scale=3):
+                                parts.append(figure_output(f"Step {i + 1}: {title}", height=400))
+                            with gr.Column(scale=2):
+                                parts.append(gr.Markdown())
+                                with gr.Row():
+                                    if i > 0:
+                                        gr.Button("Back").click(partial(gr.Walkthrough, selected=i - 1), None,
+                                                                walkthrough, api_visibility="private")
+                                    if i + 1 < len(WALK):
+                                        gr.Button("Next", variant="primary").click(
+                                            partial(gr.Walkthrough, selected=i + 1), None, walkthrough,
+                                            api_visibility="private")
+        with gr.Tab("Free mode"):
+            with gr.Row():
+                number = gr.Radio([1, 2, 3], value=2, label="Block")
+                layer = gr.Radio([], label="Layer")
+                head = gr.Radio([], label="Head")
+                view = gr.Radio([PLACE, PATCH, EVERYWHERE], value=PLACE, label="Who looks")
+            with gr.Row():
+                with gr.Column():
+                    gr.Markdown("**Click a place: what does it look at?**")
+                    figure = figure_output("The picture, lit where the chosen place attends to", elem_id="attention")
+                    words = gr.Markdown()
+                    with gr.Row():
+                        row = gr.Slider(1, 8, step=1, label="Row", minimum=1)
+                        column = gr.Slider(1, 8, step=1, label="Column")
+                    gr.Markdown("**The mean of the heads, then head by head**")
+                    heads = figure_output("The same for the mean of all heads and for each head")
+                with gr.Column():
+                    caption = gr.Markdown()
+                    with gr.Row():
+                        with gr.Column(min_width=150):
+                            gr.Markdown("**The map**, strong lines between patches, a colour for each position")
+                            grid = figure_output("The picture under the grid of the block's map", elem_id="grid")
+                        with gr.Column(min_width=150):
+                            gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
+                            sequences = figure_output("The sequences, each a coarse copy of the picture")
+                    gr.Markdown("**Folded back and fused**: how long each place's vector is in the map that the block "
+                                "was given, in what its transformer added, and in what it passes on")
+                    folded = figure_output("Three maps: given, added, passed on")
+        with gr.Tab("Lens"):
+            gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
+            table = gr.HTML()
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    picture, controls = [seen, checkpoint], [layer, head, row, column, view]
+    gr.on([page.load, seen.change, checkpoint.change], walk_figures, picture, parts, **private)
+    gr.on([page.load, seen.change, checkpoint.change], lens_table, picture, table, **private)
+    gr.on([page.load, seen.change, checkpoint.change, number.input], choose_block, [*picture, number],
+          [layer, head, row, column, caption, grid, sequences, folded], **private,
+          ).then(attend, [*picture, number, *controls], [figure, heads, words], **private)
+    gr.on([control.input for control in controls], attend, [*picture, number, *controls], [figure, heads, words],
+          **private)
+    gr.on([figure.select, grid.select], clicked, [*picture, number, *controls], [row, column, figure, heads, words],
+          **private)
+
+
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
-    classes = load_classifier(checkpoints[0]).model.config.class_names
+    classifier = load_classifier(checkpoints[0])
     with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        seen = gr.State(classifier(load_picture(example_files()[0])).seen)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
                 gr.Markdown("# A vision transformer with 0.44 M parameters\n"
@@ -130,30 +336,9 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
                 checkpoint = gr.Dropdown(_choices(checkpoints), label="Weights", interactive=True, filterable=False)
         with gr.Tabs():
             with gr.Tab("Classify", id="classify"):
-                gr.Markdown(f"Give it a picture; it says which of these it is: {', '.join(classes)}.")
-                with gr.Row():
-                    with gr.Column():
-                        picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"],
-                                                height=340, buttons=[], alt_text="The picture you gave")
-                        gr.Examples(example_files(), picture, label="Or one of these", cache_examples=False)
-                        gr.Markdown("Drawn by this page's own code (`mvit/examples.py`), except the tower, a photo "
-                                    "that comes with Gradio and is none of the ten: see what the network says then.",
-                                    elem_classes="note")
-                    with gr.Column():
-                        label = gr.Label(label="What the network thinks it is")
-                        with gr.Row():
-                            seen = gr.Image(label="What it sees", format="png", interactive=False, height=180,
-                                            buttons=[], elem_id="seen", min_width=160, scale=0,
-                                            alt_text="The 32 × 32 pixels that the network is given, enlarged")
-                            with gr.Column(min_width=160):
-                                verdict = gr.Markdown(WELCOME)
-
-        chosen = [picture, checkpoint]
-        gr.on([picture.change, checkpoint.change], classify, chosen, [label, seen, verdict],
-              api_visibility="private", show_progress="minimal")
-        # For programs: the same without the page around it.
-        gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoints[0]), picture, label,
-                                       api_name="classify", api_description=confidences.__doc__)
+                classify_tab(seen, checkpoint, classifier.model.config.class_names)
+            with gr.Tab("Unfold", id="unfold"):
+                unfold_tab(page, seen, checkpoint)
         # Weights that were trained since the page was started.
         page.load(lambda: gr.Dropdown(_choices(checkpoints)), None, checkpoint, api_visibility="private")
     return page

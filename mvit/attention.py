@@ -13,6 +13,7 @@ by; where it calls fused attention, which keeps no softmax, it is computed from 
 """
 
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -91,6 +92,12 @@ def blocks_of(model: nn.Module) -> dict[str, _Parts]:
 # --------------------------------------------------------------------------- catching attention as it happens
 
 
+def only_here(hook: Callable) -> Callable:
+    """A module's hooks fire in every thread that runs it; this makes one fire in the thread that made it alone."""
+    here = threading.get_ident()
+    return lambda *arguments: hook(*arguments) if threading.get_ident() == here else None
+
+
 class _Recorder(TorchFunctionMode):
     """While it is entered, keeps every softmax over keys that is computed inside an encoder."""
 
@@ -122,8 +129,9 @@ class _Recorder(TorchFunctionMode):
         def note_size(module, inputs, output):
             self.sizes[name] = tuple(output.shape[-2:])
 
-        return [parts.to_tokens.register_forward_hook(note_size), parts.encoder.register_forward_pre_hook(begin),
-                parts.encoder.register_forward_hook(end)]
+        return [parts.to_tokens.register_forward_hook(only_here(note_size)),
+                parts.encoder.register_forward_pre_hook(only_here(begin)),
+                parts.encoder.register_forward_hook(only_here(end))]
 
 
 def _softmax_of(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
@@ -141,7 +149,7 @@ def attention(model: nn.Module, images: Tensor) -> list[BlockAttention]:
 
     Args:
         model: a :class:`mvit.MobileViT`; timm's ``mobilevit_xxs``, ``_xs`` or ``_s``; transformers'
-            ``MobileViTModel`` or a model around one. It runs in evaluation mode.
+            ``MobileViTModel`` or a model around one. It runs in evaluation mode; other threads may use it meanwhile.
         images: (batch, 3, height, width), normalised as this model wants them.
 
     Returns:

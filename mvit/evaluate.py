@@ -35,7 +35,7 @@ class Counts:
 
     @property
     def accuracy(self) -> float:
-        return (self.confusion.diag().sum() / self.confusion.sum()).item()
+        return self.confusion.diag().sum().item() / self.confusion.sum().item()
 
 
 @torch.no_grad()

@@ -50,13 +50,17 @@ class Classifier:
         """Classify an RGB picture of any size."""
         config = self.model.config
         seen = to_network_size(picture, config.image_size)
-        pixels = torch.from_numpy(np.array(seen)).permute(2, 0, 1)[None]    # (1, 3, size, size), channels_last
         begin = time.perf_counter()
-        probabilities = self.model(self.model.normalize(pixels)).softmax(-1)[0].tolist()
+        probabilities = self.model(self.model.normalize(as_pixels(seen))).softmax(-1)[0].tolist()
         milliseconds = 1000 * (time.perf_counter() - begin)
         near = [r for r in self.reliability if r["confidence_from"] <= max(probabilities) <= r["confidence_to"]]
         confidences = dict(zip(config.class_names, probabilities, strict=True))
         return Answer(confidences, seen, milliseconds, near[-1] if near else None)
+
+
+def as_pixels(seen: Image.Image) -> torch.Tensor:
+    """An RGB picture of the network's size as uint8, (1, 3, size, size)."""
+    return torch.from_numpy(np.array(seen)).permute(2, 0, 1)[None]
 
 
 def _read_reliability(file: Path) -> list[dict]:

@@ -245,14 +245,14 @@ class MobileViTConfig:
         ValueError: a value that no network can be built from.
     """
 
-    stem_channels: int = 16
+    stem_channels: int = 32
     stages: tuple[StageConfig, ...] = (
-        StageConfig(channels=24, dim=48, depth=1),
-        StageConfig(channels=48, dim=64, depth=2),
-        StageConfig(channels=64, dim=80, depth=2),
+        StageConfig(channels=32, dim=32, depth=1),      # 16 x 16 map, 64 patches
+        StageConfig(channels=64, dim=64, depth=1),      # 8 x 8 map, 16 patches
+        StageConfig(channels=64, dim=64, depth=2),      # 4 x 4 map, 4 patches
     )
-    head_channels: int = 160
-    expansion: int = 4
+    head_channels: int = 192
+    expansion: int = 2
     patch_size: int = 2
     kernel_size: int = 3
     dropout: float = 0.0

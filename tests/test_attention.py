@@ -1,5 +1,7 @@
 """Attention taken from the outside: against each library's own forward pass, and maps against their definition."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -134,6 +136,21 @@ def test_the_model_is_left_as_it_was():
     with pytest.raises(RuntimeError):
         attention(model, torch.randn(1, 4, 32, 32))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_several_threads_may_look_at_once():
+    model = mobilevit_xxs().eval()
+    images = torch.randn(8, 1, 3, 32, 32)
+    expected = [attention(model, image) for image in images]
+
+    def look(i):
+        model(images[0])  # somebody who only classifies
+        return attention(model, images[i])
+
+    with ThreadPoolExecutor(8) as pool:
+        for found, block in zip(pool.map(look, range(8)), expected, strict=True):
+            for a, b in zip(found, block, strict=True):
+                assert all(map(torch.equal, a.layers, b.layers))
 
 
 def test_a_model_without_blocks_is_refused():

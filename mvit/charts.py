@@ -1,0 +1,151 @@
+"""Charts for the page and for download: one style, drawn by matplotlib as SVG that follows the page's colours."""
+
+import io
+from collections.abc import Callable
+
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by the colour-blind too.
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+INK = "#010203"  # stands for the page's text colour until the SVG is written
+
+# The published figures, quoted: accuracy of MobileViT-XXS is on its training images.
+PUBLISHED = (
+    {"name": "MobileViT-XXS", "fps": 162.20, "accuracy": 0.8694, "params": 0.44e6, "what": "training accuracy"},
+    {"name": "ResNet-50", "fps": 45.0, "accuracy": 0.93, "params": 23.5e6, "what": "accuracy"},
+)
+
+
+def svg(draw: Callable[[Axes], None], width: float, height: float, description: str) -> str:
+    """A chart as an SVG element whose text and lines take the colour of the text around it.
+
+    Args:
+        draw: draws on empty axes.
+        width, height: in inches of 72 points; the element shrinks to the space it is given.
+        description: what it shows, for those who cannot see it.
+    """
+    figure = _figure(draw, width, height)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mvit"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;height:auto"', 1)
+
+
+def image_file(draw: Callable[[Axes], None], width: float, height: float, path: str) -> str:
+    """The same chart as a file for download, black on white; the ending of ``path`` says PNG or SVG."""
+    figure = _figure(draw, width, height, ink="black")
+    figure.savefig(path, dpi=200, facecolor="white")
+    return path
+
+
+def _figure(draw: Callable[[Axes], None], width: float, height: float, ink: str = INK) -> Figure:
+    style = {"text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
+             "font.family": "sans-serif", "font.sans-serif": ["IBM Plex Sans", "DejaVu Sans"], "font.size": 10,
+             "axes.spines.top": False, "axes.spines.right": False}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure.add_subplot())
+        return figure
+
+
+# --------------------------------------------------------------------------- what is drawn
+
+Draw = Callable[[Axes], None]
+
+
+def efficiency(models: list[dict]) -> Draw:
+    """The bubble chart: frames per second, accuracy, and parameters as the bubble's area.
+
+    Args:
+        models: a record each of ``benchmark.json``, those with an accuracy; the first is ours.
+    """
+    def draw(axes: Axes) -> None:
+        for i, model in enumerate(models):
+            quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
+            text = f"{model['name']}\n{model['fps']:.0f} FPS, {model['accuracy']:.1%}{quoted}, {_millions(model)}"
+            _bubble(axes, model, text, below=True, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
+        for model, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
+            text = (f"{model['name']}, published\n{model['fps']:.0f} FPS, {model['accuracy']:.1%} {model['what']}, "
+                    f"{_millions(model)}")
+            _bubble(axes, model, text, below=False, facecolor="none", edgecolor=color, linestyle="--", linewidth=1.5)
+        points = [*models, *PUBLISHED]
+        axes.set_xscale("log")
+        axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
+        low, high = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
+        axes.set_ylim(low - 0.6 * (high - low) - 0.01, high + 0.6 * (high - low) + 0.01)
+        axes.set_xlabel("pictures a second, one at a time (logarithmic)")
+        axes.set_ylabel("accuracy")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+    return draw
+
+
+def _bubble(axes: Axes, model: dict, text: str, below: bool, **style) -> None:
+    area = 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
+    axes.scatter([model["fps"]], [model["accuracy"]], s=area, **style)
+    offset = (area**0.5 / 2 + 4) * (-1 if below else 1)
+    axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), textcoords="offset points", fontsize=8,
+                  ha="center", va="top" if below else "bottom")
+
+
+def _millions(model: dict) -> str:
+    return f"{model['params'] / 1e6:.2g} M" if model["params"] < 1e6 else f"{model['params'] / 1e6:.1f} M"
+
+
+def curves(history: list[dict], quantity: str) -> Draw:
+    """Loss or accuracy (``quantity``) by epoch, of the training images as they ran and of those that were watched."""
+    def draw(axes: Axes) -> None:
+        epochs = [record["epoch"] for record in history]
+        watched = "validation" if f"validation_{quantity}" in history[-1] else "test"
+        for name, color in ((watched, ORANGE), ("train", BLUE)):
+            values = [record[f"{name}_{quantity}"] for record in history]
+            axes.plot(epochs, values, color=color, linewidth=2, marker="o" if len(epochs) == 1 else None)
+            axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va="center")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(quantity)
+        axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+    return draw
+
+
+def class_bars(evaluation: dict) -> Draw:
+    """Accuracy of each class, the best on top."""
+    def draw(axes: Axes) -> None:
+        known = {name: a for name, a in evaluation["per_class_accuracy"].items() if a is not None}
+        names = sorted(known, key=known.get)
+        bars = axes.barh(names, [known[name] for name in names], color=BLUE)
+        axes.bar_label(bars, [f"{known[name]:.1%}" for name in names], padding=3)
+        axes.set_xlim(0, 1.15)
+        axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+    return draw
+
+
+def confusion(evaluation: dict) -> Draw:
+    """True class by predicted class, in percent of the true class."""
+    def draw(axes: Axes) -> None:
+        names, counts = evaluation["class_names"], np.array(evaluation["confusion_matrix"], float)
+        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)    # the root, so that small errors are seen
+        for (row, column), value in np.ndenumerate(share):
+            if value >= 0.005:
+                axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
+                          color="white" if value > 0.3 else "black")
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("what the network said")
+        axes.set_ylabel("what it was")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    return draw
