@@ -5,9 +5,16 @@ Host and port as everywhere in Gradio: the environment variables GRADIO_SERVER_N
 
 import argparse
 import html
+import json
 import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -16,8 +23,10 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before the import,
 import gradio as gr
 from PIL import Image
 
-from mvit import CheckpointError
+from mvit import CheckpointError, charts
+from mvit.benchmark import fastest
 from mvit.examples import example_files
+from mvit.files import write_json
 from mvit.inference import Answer, Classifier, as_pixels
 from mvit.picture import PictureError, enlarge, load_picture
 from mvit.probes import Probes
@@ -49,14 +58,29 @@ THEME = gr.themes.Default(
     font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
 )
 CSS = """
-.gradio-container { max-width: 1080px !important; margin: auto; }
+.gradio-container { max-width: min(1080px, 100vw) !important; margin: auto; }
 .lens { border-collapse: collapse; width: 100%; max-width: 640px; }
 .lens th, .lens td { padding: 6px 10px; text-align: left; border-bottom: 1px solid var(--border-color-primary); }
 .lens .bar { display: inline-block; height: 10px; border-radius: 5px; background: var(--primary-500); }
+.wide { overflow-x: auto; }
+.figures { border-collapse: collapse; font-size: var(--text-sm); white-space: nowrap; }
+.figures th, .figures td { padding: 6px 10px; text-align: left; border-bottom: 1px solid var(--border-color-primary); }
+.chart svg { max-width: 640px; display: block; margin: auto; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 24px; }
+.charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
 .note { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 """
 
+# The address follows the tabs once the one that it named is open; until then Gradio opens the first.
+FOLLOW = "() => { window.followTabs = true }"
+FOLLOW_TAB = """() => {
+    const address = new URL(location)
+    address.searchParams.set('tab', 'TAB')
+    if (window.followTabs) history.replaceState(null, '', address)
+}"""
+CHART = (4.8, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
+ROUNDS = 6  # turns for each network when a visitor measures
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
 WELCOME = "The network is given 32 × 32 pixels, cut from the centre of the picture. Here you will see them."
 
@@ -212,6 +236,140 @@ def clicked(event: gr.SelectData, seen: Image.Image, checkpoint: str, number: in
     return row, column, *attend(seen, checkpoint, number, layer, head, row, column, view)
 
 
+# --------------------------------------------------------------------------- the Efficiency tab
+
+
+def read_json(file: Path) -> dict | list | None:
+    """What a command has written; None where it has not, or not whole."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def with_accuracy(result: dict | None) -> list[dict]:
+    """What stands on the chart: each network's fastest record, of those whose accuracy is known."""
+    return [m for m in fastest(result["models"] if result else []) if m["accuracy"] is not None]
+
+
+def efficiency_figures(result: dict | None) -> tuple[str, str]:
+    """A benchmark's chart and table, as HTML; without a result only what was published."""
+    charted = with_accuracy(result)
+    words = "; ".join(f"{m['name']}: {m['fps']:.0f} FPS, {m['accuracy']:.1%}" for m in charted)
+    chart = charts.svg(charts.efficiency(charted), *CHART, f"Accuracy by frames per second. {words}")
+    if not result:
+        return chart, "<p>Nothing was measured yet: <code>python -m mvit.benchmark</code> does.</p>"
+    rows = [
+        f"<tr><th scope='row'>{html.escape(m['name'])}</th><td>{m['params'] / 1e6:.2f} M</td>"
+        f"<td>{m['flops'] / 1e6:,.0f} M</td><td>{m['fps']:.0f}</td>"
+        f"<td>{m['latency_p50_ms']:.1f} / {m['latency_p95_ms']:.1f} ms</td>"
+        f"<td>{'' if m['accuracy'] is None else format(m['accuracy'], '.1%')}</td>"
+        f"<td>{html.escape(m['accuracy_source'] or 'untrained')}</td>"
+        f"<td>{m['variant']}, {m['threads']} thread{'s' * (m['threads'] > 1)}</td></tr>"
+        for m in fastest(result["models"])
+    ]
+    columns = ("network", "parameters", "FLOPs", "FPS", "latency p50 / p95", "accuracy", "from", "fastest as")
+    return chart, (
+        f"<div class='wide'><table class='figures'><thead><tr>{''.join(f'<th>{c}</th>' for c in columns)}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<p class='note'>Measured on {html.escape(result['machine'])}, torch {result['torch']}, {result['date']}: one "
+        f"picture of 32 × 32 pixels at a time, networks interleaved, median of {result['models'][0]['passes']} passes "
+        "each.</p>"
+    )
+
+
+def downloads(result: dict | None) -> list[gr.DownloadButton]:
+    """The chart as PNG and SVG and the figures as JSON, as files to download."""
+    if not result:
+        return [gr.DownloadButton(interactive=False)] * 3
+    folder = Path(tempfile.mkdtemp(prefix="mvit-efficiency-"))
+    for ending in ("png", "svg"):
+        charts.image_file(charts.efficiency(with_accuracy(result)), *CHART, str(folder / f"efficiency.{ending}"))
+    write_json(folder / "benchmark.json", result)
+    return [gr.DownloadButton(value=str(folder / name), interactive=True)
+            for name in ("efficiency.png", "efficiency.svg", "benchmark.json")]
+
+
+# The measurement under way, by the visitor's session: one at a time, so that none disturbs another.
+measuring: dict[str, subprocess.Popen] = {}
+one_at_a_time = threading.Lock()
+
+
+def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
+    """Run the benchmark in a process of its own and follow it: (progress, result) until it is done or stopped."""
+    if not one_at_a_time.acquire(blocking=False):
+        yield "Somebody is measuring just now. Try again in a minute.", gr.skip()
+        return
+    folder = Path(tempfile.mkdtemp(prefix="mvit-measure-"))
+    command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--rounds", str(ROUNDS),
+               "--output", str(folder / "result.json")]
+    for variant in ("eager", "folded, channels_last", "frozen"):
+        command += ["--variant", variant]
+    try:
+        with open(folder / "log", "w") as log:
+            process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=log)
+        measuring[request.session_hash] = process
+        while process.poll() is None:
+            yield progress_bar(folder / "log"), gr.skip()
+            time.sleep(0.3)
+        result = read_json(folder / "result.json") if process.returncode == 0 else None
+        words = "Done: the chart shows this machine, for you alone." if result else "Stopped."
+        yield words, result or gr.skip()
+    finally:
+        stop_measuring(request)
+        one_at_a_time.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def progress_bar(log: Path) -> str:
+    """How far the benchmark's last line says it is."""
+    steps = re.findall(r"^(\d+)/(\d+)$", log.read_text(), re.MULTILINE)
+    done, total = map(int, steps[-1]) if steps else (0, 1)
+    phase = "preparing the networks" if total != ROUNDS else "measuring"
+    return (f"<progress value='{done}' max='{total}' aria-label='{phase}'></progress> {phase}, {done} of {total}")
+
+
+def stop_measuring(request: gr.Request) -> None:
+    """End this visitor's measurement, if there is one; what follows it sees that it has ended."""
+    process = measuring.pop(request.session_hash, None)
+    if process and process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+# --------------------------------------------------------------------------- the Training tab
+
+
+def training_figures(checkpoint: str) -> str:
+    """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
+    history, evaluation = (read_json(Path(checkpoint) / f"{name}.json") for name in ("history", "evaluation"))
+    figures = []
+    try:
+        if history:
+            last = history[-1]
+            watched = "validation" if "validation_accuracy" in last else "test"
+            for quantity in ("accuracy", "loss"):
+                words = (f"{quantity} by epoch, after {last['epoch']} epochs: train {last[f'train_{quantity}']:.3f}, "
+                         f"{watched} {last[f'{watched}_{quantity}']:.3f}")
+                figures.append((quantity.capitalize(), charts.svg(charts.curves(history, quantity), 4.6, 3.2, words)))
+        if evaluation:
+            words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
+            figures.append(("Right in each class", charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
+            figures.append(("What it mistakes for what, in percent", charts.svg(
+                charts.confusion(evaluation), 4.6, 4.6, "Confusion matrix: true class by predicted class")))
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
+    if not figures:
+        return "<p>These weights came without the history of their training.</p>"
+    source = f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}.</p>"
+    return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
+                                            ) + f"</div>{source}"
+
+
+def _evaluated(evaluation: dict | None) -> str:
+    return f"; evaluated on: {html.escape(evaluation['split'])}, {evaluation['images']:,} images" if evaluation else ""
+
+
 # --------------------------------------------------------------------------- the page
 
 
@@ -238,7 +396,8 @@ def classify_tab(seen: gr.State, checkpoint: gr.Dropdown, classes: tuple[str, ..
         with gr.Column():
             picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
                                     buttons=[], alt_text="The picture you gave")
-            gr.Examples(example_files(), picture, label="Or one of these", cache_examples=False)
+            gr.Examples(example_files(), picture, label="Or one of these", cache_examples=False,
+                        examples_per_page=12)
             gr.Markdown("Drawn by this page's own code (`mvit/examples.py`), except the tower, a photo that comes with "
                         "Gradio and is none of the ten: see what the network says then.", elem_classes="note")
         with gr.Column():
@@ -323,6 +482,39 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
           **private)
 
 
+def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
+    """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it."""
+    gr.Markdown("What accuracy costs: the further right the faster, the higher the better, and the area is the number "
+                "of parameters. Filled: measured on one machine. Dashed: as published, on another.")
+    result = gr.State()
+    with gr.Row():
+        with gr.Column(scale=3):
+            chart = gr.HTML(elem_id="efficiency", elem_classes="chart")
+        with gr.Column(scale=1, min_width=200):
+            measure = gr.Button("Measure on this machine", variant="primary")
+            cancel = gr.Button("Cancel", variant="stop", interactive=False)
+            progress = gr.HTML()
+            saved = [gr.DownloadButton(f"Download {what}", size="sm")
+                     for what in ("PNG", "SVG", "JSON")]
+    table = gr.HTML()
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    page.load(lambda: read_json(CHECKPOINTS / "benchmark.json"), None, result, **private)
+    gr.on([page.load, result.change], efficiency_figures, result, [chart, table], **private)
+    result.change(downloads, result, saved, **private)
+    buttons = [measure, cancel]
+    measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **private).then(
+        measure_here, checkpoint, [progress, result], **private).then(
+        lambda: (gr.Button(interactive=True), gr.Button(interactive=False)), None, buttons, **private)
+    cancel.click(stop_measuring, None, None, **private)
+    page.unload(stop_measuring)
+
+
+def linked_tab(request: gr.Request) -> gr.Tabs:
+    """The tab that the page's address names, if it names one."""
+    tab = request.query_params.get("tab")
+    return gr.Tabs(selected=tab) if tab in ("classify", "unfold", "efficiency", "training") else gr.skip()
+
+
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
     classifier = load_classifier(checkpoints[0])
@@ -334,11 +526,22 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
                             "MobileViT-XXS, trained on the 32 × 32 pictures of CIFAR-10. See what it sees.")
             with gr.Column(scale=1, min_width=200):
                 checkpoint = gr.Dropdown(_choices(checkpoints), label="Weights", interactive=True, filterable=False)
-        with gr.Tabs():
-            with gr.Tab("Classify", id="classify"):
+        with gr.Tabs() as tabs:
+            with gr.Tab("Classify", id="classify") as classify_it:
                 classify_tab(seen, checkpoint, classifier.model.config.class_names)
-            with gr.Tab("Unfold", id="unfold"):
+            with gr.Tab("Unfold", id="unfold") as unfold_it:
                 unfold_tab(page, seen, checkpoint)
+            with gr.Tab("Efficiency", id="efficiency") as weigh_it:
+                efficiency_tab(page, checkpoint)
+            with gr.Tab("Training", id="training") as train_it:
+                gr.Markdown("How these weights came to be, and what they get right and wrong.")
+                figures = gr.HTML()
+        # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
+        page.load(linked_tab, None, tabs, api_visibility="private").then(None, js=FOLLOW, api_visibility="private")
+        for tab in (classify_it, unfold_it, weigh_it, train_it):
+            tab.select(None, js=FOLLOW_TAB.replace("TAB", tab.id), api_visibility="private")
+        gr.on([page.load, checkpoint.change], training_figures, checkpoint, figures, api_visibility="private",
+              show_progress="hidden")
         # Weights that were trained since the page was started.
         page.load(lambda: gr.Dropdown(_choices(checkpoints)), None, checkpoint, api_visibility="private")
     return page

@@ -273,6 +273,11 @@ def best(models: list[dict], name: str, among: set[str] | None = None) -> dict |
     return max(mine, key=lambda m: m["fps"], default=None)
 
 
+def fastest(models: list[dict]) -> list[dict]:
+    """Each network's fastest record in PyTorch alone, in the networks' order."""
+    return [r for name in dict.fromkeys(m["name"] for m in models) if (r := best(models, name, PYTORCH_VARIANTS))]
+
+
 def ratios(models: list[dict]) -> list[dict]:
     """How many times the FPS of each other network ours has, each side with its own best variant of the same kind."""
     ours, others = models[0]["name"], dict.fromkeys(m["name"] for m in models)
@@ -328,6 +333,16 @@ def run(checkpoint: Path, variants: list[str], device: torch.device, against: tu
     }
 
 
+def show_progress(steps: Sequence) -> Iterable:
+    """A bar on a terminal, elsewhere a line a step that a program can read: "3/15"."""
+    if sys.stderr.isatty():
+        yield from tqdm(steps)
+        return
+    for done, step in enumerate(steps):
+        print(f"{done}/{len(steps)}", file=sys.stderr, flush=True)
+        yield step
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mvit.benchmark", description=__doc__.split("\n\n")[1])
     parser.add_argument("--checkpoint", type=Path, metavar="PATH", default=CHECKPOINTS / "reference",
@@ -344,7 +359,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         result = run(options.checkpoint, options.variant or list(VARIANTS), torch.device(options.device),
-                     tuple(options.against), options.rounds, progress=tqdm)
+                     tuple(options.against), options.rounds, progress=show_progress)
     except (CheckpointError, UnavailableError, RuntimeError) as error:
         print(str(error).splitlines()[0], file=sys.stderr)
         return 2

@@ -105,10 +105,12 @@ def curves(history: list[dict], quantity: str) -> Draw:
     def draw(axes: Axes) -> None:
         epochs = [record["epoch"] for record in history]
         watched = "validation" if f"validation_{quantity}" in history[-1] else "test"
-        for name, color in ((watched, ORANGE), ("train", BLUE)):
-            values = [record[f"{name}_{quantity}"] for record in history]
+        last = history[-1]
+        names = sorted(("train", watched), key=lambda name: last[f"{name}_{quantity}"])
+        for name, side in zip(names, ("top", "bottom"), strict=True):   # the lower label below, so that they never meet
+            values, color = [record[f"{name}_{quantity}"] for record in history], BLUE if name == "train" else ORANGE
             axes.plot(epochs, values, color=color, linewidth=2, marker="o" if len(epochs) == 1 else None)
-            axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va="center")
+            axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va=side)
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
         axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
