@@ -12,7 +12,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from mvit.benchmark import count_flops, count_parameters
+from mvit.benchmark import count_flops, count_parameters, fastest
 from mvit.files import write_text
 from mvit.model import MobileViT
 
@@ -119,11 +119,10 @@ Also in `history.json`; per-class accuracy and the confusion matrix are in `eval
 # --------------------------------------------------------------------------- the figures in the project's README
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- figures: python -m mvit.card -->\n", "<!-- /figures -->\n"
 
 
 def figures(checkpoints: Path) -> str:
-    """The README's table: the published figures, and each checkpoint's from its own files."""
+    """The README's table of accuracies: the published figures, and each checkpoint's from its own files."""
     rows = [
         "| | training accuracy, epoch 20 | test accuracy | parameters | MFLOPs |",
         "| --- | --- | --- | --- | --- |",
@@ -143,11 +142,29 @@ def figures(checkpoints: Path) -> str:
     return "\n".join(rows) + "\n"
 
 
+def speed(benchmark: Path) -> str:
+    """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
+    if not benchmark.exists():
+        return "Not measured yet.\n"
+    result = json.loads(benchmark.read_text(encoding="utf-8"))
+    rows = ["| network | parameters | MFLOPs | FPS | p50 / p95 | fastest as |", "| --- | --- | --- | --- | --- | --- |"]
+    for m in fastest(result["models"]):
+        rows.append(f"| {m['name']} | {m['params'] / 1e6:.2f} M | {m['flops'] / 1e6:,.1f} | {m['fps']:.0f} "
+                    f"| {m['latency_p50_ms']:.2f} / {m['latency_p95_ms']:.2f} ms | {m['variant']}, "
+                    f"{m['threads']} thread(s) |")
+    ratios = "; ".join(f"{r['ratio']:.1f} × that of {r['against']} ({r['kind']})" for r in result["ratios"])
+    return ("\n".join(rows) + f"\n\nMeasured on {result['machine']}, torch {result['torch']}, {result['date']}, one "
+            f"picture at a time, all in one run, interleaved. FPS of {result['models'][0]['name']}, each side with its "
+            f"own best variant: {ratios}.\n")
+
+
 def with_figures(readme: str, checkpoints: Path) -> str:
-    """The README's text with its table as the checkpoints have it now."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + figures(checkpoints) + END + after
+    """The README's text with its tables as the checkpoints have them now."""
+    for name, text in (("figures", figures(checkpoints)), ("speed", speed(checkpoints / "benchmark.json"))):
+        begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
+        before, _, rest = readme.partition(begin)
+        readme = before + begin + text + end + rest.partition(end)[2]
+    return readme
 
 
 if __name__ == "__main__":

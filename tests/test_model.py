@@ -172,7 +172,7 @@ def test_inverted_residual():
 def test_size_of_the_network():
     model = mobilevit_xxs()
     assert 400_000 <= count_parameters(model) <= 444_999
-    assert count_flops(model) <= 60e6
+    assert count_flops(model) <= 80e6
 
 
 @pytest.mark.parametrize("size", [32, 40, 33, 64])

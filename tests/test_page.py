@@ -265,8 +265,8 @@ def test_click_a_place_and_see_what_it_looks_at(page):
 
 def test_choose_block_layer_head_and_place_by_keyboard(page):
     open_free_mode(page)
-    page.get_by_role("radio", name="3", exact=True).first.check()  # the third block
-    page.get_by_text("4 × 4 × 64 → 4 × 4 × 64 → 4 × 4 × 64").wait_for()
+    page.get_by_role("radio", name="1", exact=True).first.check()  # the first block
+    page.get_by_text("16 × 16 × 32 → 4 × 64 × 32 → 16 × 16 × 32").wait_for()
     page.get_by_label("all (rollout)").check()
     row = page.get_by_role("spinbutton", name=re.compile("Row"))
     row.fill("2")
