@@ -71,6 +71,11 @@ CSS = """
 .note { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 """
 
+# Gradio gives its examples no words for those who cannot see them; their files' names are such words.
+NAME_EXAMPLES = """() => {
+    for (const image of document.querySelectorAll('.gallery-item img'))
+        image.alt = image.src.split('/').pop().split('.')[0]
+}"""
 # The address follows the tabs once the one that it named is open; until then Gradio opens the first.
 FOLLOW = "() => { window.followTabs = true }"
 FOLLOW_TAB = """() => {
@@ -536,6 +541,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             with gr.Tab("Training", id="training") as train_it:
                 gr.Markdown("How these weights came to be, and what they get right and wrong.")
                 figures = gr.HTML()
+        page.load(None, js=NAME_EXAMPLES, api_visibility="private")
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(linked_tab, None, tabs, api_visibility="private").then(None, js=FOLLOW, api_visibility="private")
         for tab in (classify_it, unfold_it, weigh_it, train_it):

@@ -72,14 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
     command = shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         settings = settings_for(options)
-        checkpoint = run(settings, options.data, options.output, pick_device(options.device), command, options.resume)
+        run(settings, options.data, options.output, pick_device(options.device), command, options.resume)
     except (DataError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Stopped. The same command with --resume goes on after the last whole epoch.", file=sys.stderr)
         return 130
-    print(f"Checkpoint: {checkpoint}")
     return 0
 
 

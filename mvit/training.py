@@ -336,6 +336,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
                 os.replace(file, folder / file.name)
             final.rmdir()
             (folder / "resume.pt").unlink()  # last: until then --resume finishes what is left
+        print(f"Checkpoint: {checkpoint}")
     if processes.world_size > 1:
         dist.barrier()
         dist.destroy_process_group()

@@ -175,7 +175,8 @@ def page(browser, server):
     page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(server)
-    page.get_by_label("Your picture").first.wait_for()
+    page.get_by_text("Drop Image Here").wait_for()
+    page.get_by_role("button", name="ship").wait_for()
     yield page
     context.close()
     assert foreign == []
@@ -202,7 +203,7 @@ def test_upload_a_picture_and_read_the_answer(page, drawn):
 
 
 def test_open_an_example(page):
-    page.get_by_role("button", name=re.compile("frog")).click()
+    page.get_by_role("button", name="frog").click()
     page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'frog'")
 
 
@@ -310,7 +311,7 @@ def test_measure_on_this_machine_and_cancel(page):
     measure.click()
     page.get_by_text(re.compile("measuring, . of 6")).wait_for(timeout=60_000)
     page.get_by_role("tab", name="Classify").click()  # meanwhile others are served
-    page.get_by_role("button", name=re.compile("frog")).click()
+    page.get_by_role("button", name="frog").click()
     page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'frog'")
     page.get_by_role("tab", name="Efficiency").click()
     page.get_by_text("Done: the chart shows this machine").wait_for(timeout=120_000)
