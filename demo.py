@@ -1,14 +1,15 @@
-"""The page: ``python demo.py``. Drop a picture in and see what a 0.44 M-parameter MobileViT makes of it.
+"""The page: ``python demo.py``. Drop a picture in and see what a small MobileViT makes of it.
 
 Host and port as everywhere in Gradio: the environment variables GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
 """
 
 import argparse
+import atexit
 import html
 import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,15 +25,17 @@ import gradio as gr
 from PIL import Image
 
 from mvit import CheckpointError, charts
-from mvit.benchmark import fastest
+from mvit.attention import BlockAttention
+from mvit.benchmark import PUBLISHED, count_parameters, fastest
 from mvit.examples import example_files
 from mvit.files import write_json
 from mvit.inference import Answer, Classifier, as_pixels
-from mvit.picture import PictureError, enlarge, load_picture
+from mvit.picture import PictureError, enlarge, load_picture, to_network_size
 from mvit.probes import Probes
 from mvit.unfolding import (
     SIZE,
     WALK,
+    WALK_BLOCK,
     BlockInside,
     attention_figure,
     folding_figure,
@@ -47,7 +50,6 @@ from mvit.unfolding import (
 )
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
-PREFERRED = ("strong", "reference")
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
 
 # The fonts that Gradio itself serves, so that nothing is fetched from elsewhere; of both families its weight 600 is a
@@ -68,6 +70,7 @@ CSS = """
 .chart svg { max-width: 640px; display: block; margin: auto; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
+.chart svg text, .charts svg text { font-family: var(--font) !important; }
 .note { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
 """
 
@@ -85,7 +88,6 @@ FOLLOW_TAB = """() => {
 }"""
 CHART = (4.8, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
-ROUNDS = 6  # turns for each network when a visitor measures
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
 WELCOME = "The network is given 32 × 32 pixels, cut from the centre of the picture. Here you will see them."
 
@@ -95,7 +97,7 @@ WELCOME = "The network is given 32 × 32 pixels, cut from the centre of the pict
 def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
     """The folders that can be chosen on the page, the one to begin with first."""
     found = [config.parent for config in folder.glob("*/config.json") if not config.parent.name.startswith(".")]
-    return sorted(found, key=lambda path: (path.name not in PREFERRED, *(path.name != n for n in PREFERRED), path.name))
+    return sorted(found, key=lambda path: (path.name != "reference", path.name))
 
 
 def load_classifier(checkpoint: str | Path) -> Classifier:
@@ -162,26 +164,37 @@ def remark(answer: Answer, milliseconds: float) -> str:
 # --------------------------------------------------------------------------- the Unfold tab
 
 
-def inside(seen: Image.Image, checkpoint: str) -> list[BlockInside]:
-    """What every block of the network does with the picture; some milliseconds, so nothing is kept between clicks."""
-    return look_inside(load_classifier(checkpoint).model, as_pixels(seen))
+def usable(checkpoint: str) -> Classifier:
+    """The checkpoint's classifier; one that cannot be used is said so on the page."""
+    try:
+        return load_classifier(checkpoint)
+    except CheckpointError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def inside(seen: Image.Image, checkpoint: str, number: int) -> BlockInside:
+    """What a block does with the picture (the last, if it has fewer); some milliseconds, so that nothing is kept."""
+    model = usable(checkpoint).model
+    insides = look_inside(model, as_pixels(to_network_size(seen, model.config.image_size)))
+    return insides[min(number, len(insides)) - 1]
 
 
 def walk_figures(seen: Image.Image, checkpoint: str) -> list:
     """A figure and a text for each step of the guided walk, one after the other."""
-    answer = load_classifier(checkpoint)(seen)
-    steps = guided_walk(answer.seen, inside(seen, checkpoint), answer.confidences)
+    answer = usable(checkpoint)(seen)
+    steps = guided_walk(answer.seen, inside(answer.seen, checkpoint, WALK_BLOCK), answer.confidences)
     return [part for step in steps for part in (step.figure, f"### {step.title}\n{step.text}")]
 
 
 def lens_table(seen: Image.Image, checkpoint: str) -> str:
     """What linear probes read out of the network at each depth, as an HTML table."""
-    classifier, probes = load_classifier(checkpoint), Probes.load(checkpoint)
-    if probes is None:
+    classifier, probes = usable(checkpoint), Probes.load(checkpoint)
+    if probes is None or not probes.fit(classifier.model):
         return "<p>These weights have no probes; <code>python -m mvit.probes CHECKPOINT</code> makes them.</p>"
     names = classifier.model.config.class_names
     cells = []
-    for depth, probabilities in probes(classifier.model, as_pixels(seen)).items():
+    pixels = as_pixels(to_network_size(seen, classifier.model.config.image_size))
+    for depth, probabilities in probes(classifier.model, pixels).items():
         confidence, best = probabilities[0].max(0)
         cells.append(f"<tr><th scope='row'>{depth}</th><td>{html.escape(names[best])}</td>"
                      f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
@@ -194,8 +207,7 @@ def lens_table(seen: Image.Image, checkpoint: str) -> str:
 
 def choose_block(seen: Image.Image, checkpoint: str, number: int) -> tuple:
     """Another block: its controls, beginning at the place whose attention is least even, and its figures."""
-    insides = inside(seen, checkpoint)
-    chosen = insides[number - 1]
+    chosen = inside(seen, checkpoint, number)
     block, (H, W) = chosen.attention, chosen.attention.map_size
     layers = [*((str(i + 1), i) for i in range(len(block.layers))), ("all (rollout)", ROLLOUT)]
     heads = [("mean", MEAN), *((str(i + 1), i) for i in range(block.layers[0].shape[2]))]
@@ -213,7 +225,11 @@ def choose_block(seen: Image.Image, checkpoint: str, number: int) -> tuple:
 def attend(seen: Image.Image, checkpoint: str, number: int, layer: int, head: int, row: int, column: int,
            view: str) -> tuple[Image.Image, Image.Image, str]:
     """What a place attends to: over the picture, head by head, and in words."""
-    block = inside(seen, checkpoint)[number - 1].attention
+    return show_attention(seen, inside(seen, checkpoint, number).attention, layer, head, row, column, view)
+
+
+def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: int, row: int, column: int,
+                   view: str) -> tuple[Image.Image, Image.Image, str]:
     (H, W), N = block.map_size, block.layers[0].shape[3]
     # The controls follow a new block one after the other; until they all have, what they say may not exist in it.
     layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
@@ -227,18 +243,21 @@ def attend(seen: Image.Image, checkpoint: str, number: int, layer: int, head: in
         return *figures, ("How much attention each patch gets from the framed place's patch: the mean over the "
                           "positions in it, each of which looks at its own colour only.")
     to_row, to_column, share = strongest(block, layer, head, at)
+    even = f"without choosing it would take {1 / N:.1%} from each of the {N} places of its colour"
+    if layer == "rollout":
+        even = "through all layers, and half of every layer is the place itself"
     return *figures, (f"The framed place (row {at[0] + 1}, column {at[1] + 1}) takes most, **{share:.1%}**, from row "
-                      f"{to_row + 1}, column {to_column + 1}; without choosing it would take {1 / N:.1%} from each of "
-                      f"the {N} places of its colour. The dark places it never sees.")
+                      f"{to_row + 1}, column {to_column + 1}; {even}. The dark places it never sees.")
 
 
 def clicked(event: gr.SelectData, seen: Image.Image, checkpoint: str, number: int, *controls) -> tuple:
     """A click in a figure of the block's map: the row and column there, and what that place attends to."""
     layer, head, _, _, view = controls
-    H, W = inside(seen, checkpoint)[number - 1].attention.map_size
+    block = inside(seen, checkpoint, number).attention
+    H, W = block.map_size
     x, y = event.index                                                              # pixels of the figure
     row, column = int(y * H / SIZE) + 1, int(x * W / SIZE) + 1
-    return row, column, *attend(seen, checkpoint, number, layer, head, row, column, view)
+    return row, column, *show_attention(seen, block, layer, head, row, column, view)
 
 
 # --------------------------------------------------------------------------- the Efficiency tab
@@ -260,7 +279,8 @@ def with_accuracy(result: dict | None) -> list[dict]:
 def efficiency_figures(result: dict | None) -> tuple[str, str]:
     """A benchmark's chart and table, as HTML; without a result only what was published."""
     charted = with_accuracy(result)
-    words = "; ".join(f"{m['name']}: {m['fps']:.0f} FPS, {m['accuracy']:.1%}" for m in charted)
+    words = "; ".join([f"{m['name']}: {m['fps']:.0f} FPS, {m['accuracy']:.1%}" for m in charted] + [
+        f"{p['name']} as published: {p['fps']:.0f} FPS, {p['accuracy']:.1%} {p['what']}" for p in PUBLISHED])
     chart = charts.svg(charts.efficiency(charted), *CHART, f"Accuracy by frames per second. {words}")
     if not result:
         return chart, "<p>Nothing was measured yet: <code>python -m mvit.benchmark</code> does.</p>"
@@ -287,17 +307,23 @@ def downloads(result: dict | None) -> list[gr.DownloadButton]:
     """The chart as PNG and SVG and the figures as JSON, as files to download."""
     if not result:
         return [gr.DownloadButton(interactive=False)] * 3
-    folder = Path(tempfile.mkdtemp(prefix="mvit-efficiency-"))
+    return [gr.DownloadButton(value=file, interactive=True) for file in download_files(json.dumps(result))]
+
+
+@lru_cache(maxsize=16)
+def download_files(text: str) -> tuple[str, ...]:
+    """The files for a result, given as JSON: made once, not for every visitor."""
+    result, folder = json.loads(text), Path(tempfile.mkdtemp(prefix="mvit-efficiency-"))
     for ending in ("png", "svg"):
         charts.image_file(charts.efficiency(with_accuracy(result)), *CHART, str(folder / f"efficiency.{ending}"))
     write_json(folder / "benchmark.json", result)
-    return [gr.DownloadButton(value=str(folder / name), interactive=True)
-            for name in ("efficiency.png", "efficiency.svg", "benchmark.json")]
+    return tuple(str(folder / name) for name in ("efficiency.png", "efficiency.svg", "benchmark.json"))
 
 
 # The measurement under way, by the visitor's session: one at a time, so that none disturbs another.
 measuring: dict[str, subprocess.Popen] = {}
 one_at_a_time = threading.Lock()
+atexit.register(lambda: [kill(process) for process in measuring.values()])
 
 
 def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
@@ -305,40 +331,50 @@ def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
     if not one_at_a_time.acquire(blocking=False):
         yield "Somebody is measuring just now. Try again in a minute.", gr.skip()
         return
-    folder = Path(tempfile.mkdtemp(prefix="mvit-measure-"))
-    command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--rounds", str(ROUNDS),
-               "--output", str(folder / "result.json")]
-    for variant in ("eager", "folded, channels_last", "frozen"):
-        command += ["--variant", variant]
     try:
-        with open(folder / "log", "w") as log:
-            process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=log)
-        measuring[request.session_hash] = process
-        while process.poll() is None:
-            yield progress_bar(folder / "log"), gr.skip()
-            time.sleep(0.3)
-        result = read_json(folder / "result.json") if process.returncode == 0 else None
-        words = "Done: the chart shows this machine, for you alone." if result else "Stopped."
-        yield words, result or gr.skip()
+        with tempfile.TemporaryDirectory(prefix="mvit-measure-") as folder:
+            log, output = Path(folder) / "log", Path(folder) / "result.json"
+            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--rounds", "6",
+                       "--output", str(output)]
+            for variant in ("eager", "folded, channels_last", "frozen"):
+                command += ["--variant", variant]
+            with open(log, "w") as stream:  # in a session of its own, to be ended with all that it starts
+                process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=stream,
+                                           start_new_session=True)
+            measuring[request.session_hash] = process
+            while process.poll() is None:
+                yield progress_bar(log), gr.skip()
+                time.sleep(0.3)
+            if process.returncode == 0:
+                yield "Done: the chart shows this machine, for you alone.", read_json(output)
+            elif process.returncode < 0:  # by a signal: ours
+                yield "Stopped.", gr.skip()
+            else:
+                last = (log.read_text().strip().splitlines() or ["no reason given"])[-1]
+                yield f"This could not be measured: {html.escape(last)}", gr.skip()
     finally:
         stop_measuring(request)
         one_at_a_time.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def progress_bar(log: Path) -> str:
     """How far the benchmark's last line says it is."""
-    steps = re.findall(r"^(\d+)/(\d+)$", log.read_text(), re.MULTILINE)
-    done, total = map(int, steps[-1]) if steps else (0, 1)
-    phase = "preparing the networks" if total != ROUNDS else "measuring"
-    return (f"<progress value='{done}' max='{total}' aria-label='{phase}'></progress> {phase}, {done} of {total}")
+    steps = re.findall(r"^(.+) (\d+)/(\d+)$", log.read_text(), re.MULTILINE)
+    what, done, total = steps[-1] if steps else ("starting", 0, 1)
+    return f"<progress value='{done}' max='{total}' aria-label='{what}'></progress> {what}, {done} of {total}"
 
 
 def stop_measuring(request: gr.Request) -> None:
     """End this visitor's measurement, if there is one; what follows it sees that it has ended."""
     process = measuring.pop(request.session_hash, None)
-    if process and process.poll() is None:
-        process.kill()
+    if process:
+        kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """End a process and those that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -361,7 +397,7 @@ def training_figures(checkpoint: str) -> str:
             words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
             figures.append(("Right in each class", charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
             figures.append(("What it mistakes for what, in percent", charts.svg(
-                charts.confusion(evaluation), 4.6, 4.6, "Confusion matrix: true class by predicted class")))
+                charts.confusion(evaluation), 4.6, 4.6, most_mistaken(evaluation))))
     except (KeyError, TypeError, AttributeError) as error:
         return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
     if not figures:
@@ -369,6 +405,14 @@ def training_figures(checkpoint: str) -> str:
     source = f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}.</p>"
     return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
                                             ) + f"</div>{source}"
+
+
+def most_mistaken(evaluation: dict) -> str:
+    """The confusion matrix in words: the three mistakes that are made most."""
+    names = evaluation["class_names"]
+    mistakes = sorted(((count, names[i], names[j]) for i, row in enumerate(evaluation["confusion_matrix"])
+                       for j, count in enumerate(row) if i != j), reverse=True)
+    return "Confusion matrix. Most often: " + ", ".join(f"{t} taken for {p} {n} times" for n, t, p in mistakes[:3])
 
 
 def _evaluated(evaluation: dict | None) -> str:
@@ -394,15 +438,17 @@ def figure_output(alt_text: str, **options) -> gr.Image:
     return gr.Image(show_label=False, format="png", interactive=False, buttons=[], alt_text=alt_text, **options)
 
 
-def classify_tab(seen: gr.State, checkpoint: gr.Dropdown, classes: tuple[str, ...]) -> None:
+def classify_tab(seen: gr.State, checkpoint: gr.Dropdown) -> None:
     """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
-    gr.Markdown(f"Give it a picture; it says which of these it is: {', '.join(classes)}.")
     with gr.Row():
         with gr.Column():
             picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
                                     buttons=[], alt_text="The picture you gave")
-            gr.Examples(example_files(), picture, label="Or one of these", cache_examples=False,
-                        examples_per_page=12)
+            # gr.Examples would put a new gr.Image in the place of ours when one is chosen.
+            files = example_files()
+            examples = gr.Dataset(components=[picture], samples=[[file] for file in files], type="index",
+                                  label="Or one of these", samples_per_page=12)
+            examples.click(files.__getitem__, examples, picture, api_visibility="private", show_progress="hidden")
             gr.Markdown("Drawn by this page's own code (`mvit/examples.py`), except the tower, a photo that comes with "
                         "Gradio and is none of the ten: see what the network says then.", elem_classes="note")
         with gr.Column():
@@ -455,7 +501,7 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
                     figure = figure_output("The picture, lit where the chosen place attends to", elem_id="attention")
                     words = gr.Markdown()
                     with gr.Row():
-                        row = gr.Slider(1, 8, step=1, label="Row", minimum=1)
+                        row = gr.Slider(1, 8, step=1, label="Row")
                         column = gr.Slider(1, 8, step=1, label="Column")
                     gr.Markdown("**The mean of the heads, then head by head**")
                     heads = figure_output("The same for the mean of all heads and for each head")
@@ -490,7 +536,7 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
 def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
     """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it."""
     gr.Markdown("What accuracy costs: the further right the faster, the higher the better, and the area is the number "
-                "of parameters. Filled: measured on one machine. Dashed: as published, on another.")
+                "of parameters. Filled: speed measured on one machine. Dashed: all as published, on another.")
     result = gr.State()
     with gr.Row():
         with gr.Column(scale=3):
@@ -508,7 +554,7 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
     result.change(downloads, result, saved, **private)
     buttons = [measure, cancel]
     measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **private).then(
-        measure_here, checkpoint, [progress, result], **private).then(
+        measure_here, checkpoint, [progress, result], concurrency_limit=None, **private).then(
         lambda: (gr.Button(interactive=True), gr.Button(interactive=False)), None, buttons, **private)
     cancel.click(stop_measuring, None, None, **private)
     page.unload(stop_measuring)
@@ -520,6 +566,15 @@ def linked_tab(request: gr.Request) -> gr.Tabs:
     return gr.Tabs(selected=tab) if tab in ("classify", "unfold", "efficiency", "training") else gr.skip()
 
 
+def describe(checkpoint: str | Path) -> tuple[str, str]:
+    """The page's heading and the task, as these weights have them, as Markdown."""
+    model = usable(checkpoint).model
+    size, names = model.config.image_size, model.config.class_names
+    return (f"# A vision transformer with {count_parameters(model) / 1e6:.2f} M parameters\n"
+            f"MobileViT-XXS, trained on pictures of {size} × {size} pixels. See what it sees.",
+            f"Give it a picture; it says which of these it is: {', '.join(names)}.")
+
+
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
     classifier = load_classifier(checkpoints[0])
@@ -527,13 +582,13 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
         seen = gr.State(classifier(load_picture(example_files()[0])).seen)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
-                gr.Markdown("# A vision transformer with 0.44 M parameters\n"
-                            "MobileViT-XXS, trained on the 32 × 32 pictures of CIFAR-10. See what it sees.")
+                title = gr.Markdown(describe(checkpoints[0])[0])
             with gr.Column(scale=1, min_width=200):
                 checkpoint = gr.Dropdown(_choices(checkpoints), label="Weights", interactive=True, filterable=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Classify", id="classify") as classify_it:
-                classify_tab(seen, checkpoint, classifier.model.config.class_names)
+                task = gr.Markdown(describe(checkpoints[0])[1])
+                classify_tab(seen, checkpoint)
             with gr.Tab("Unfold", id="unfold") as unfold_it:
                 unfold_tab(page, seen, checkpoint)
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:
@@ -548,6 +603,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             tab.select(None, js=FOLLOW_TAB.replace("TAB", tab.id), api_visibility="private")
         gr.on([page.load, checkpoint.change], training_figures, checkpoint, figures, api_visibility="private",
               show_progress="hidden")
+        checkpoint.change(describe, checkpoint, [title, task], api_visibility="private", show_progress="hidden")
         # Weights that were trained since the page was started.
         page.load(lambda: gr.Dropdown(_choices(checkpoints)), None, checkpoint, api_visibility="private")
     return page
@@ -569,7 +625,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         page = build_page(checkpoints)
-    except CheckpointError as error:
+    except (CheckpointError, gr.Error) as error:
         print(error, file=sys.stderr)
         return 2
     page.launch(theme=THEME, css=CSS, max_file_size="50mb")

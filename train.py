@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mvit.data import DataError
-from mvit.training import CHECKPOINTS, RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run
+from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -48,7 +48,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="folder with train/<class>/ and test/<class>/ (default: download CIFAR-10 into data/)")
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--output", type=Path, metavar="PATH",
-                        help="folder for the run and its checkpoint (default: replace checkpoints/<recipe> at the end)")
+                        help="folder for the checkpoint, replaced at the end (default: checkpoints/<recipe>)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     return parser.parse_args(arguments)
 
@@ -58,13 +58,13 @@ def settings_for(options: argparse.Namespace) -> Settings:
     typed = {name: getattr(options, name) for name in asdict(RECIPES[options.recipe]) if hasattr(options, name)}
     if not options.resume:
         return replace(RECIPES[options.recipe], **typed)
-    began = load_state(options.output or CHECKPOINTS / f".{options.recipe}-run")["settings"]
+    began = load_state(run_folder(options.recipe, options.output))["settings"]
     if options.output:
         typed.pop("recipe")  # its default says nothing; the folder names the run
     for name, value in typed.items():
-        if began[name] != value:
-            raise TrainingError(f"The run began with {name} {began[name]}; it cannot go on with {value}.")
-    return Settings(**began)
+        if getattr(began, name) != value:
+            raise TrainingError(f"The run began with {name} {getattr(began, name)}; it cannot go on with {value}.")
+    return began
 
 
 def main(arguments: list[str] | None = None) -> int:

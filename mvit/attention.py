@@ -68,12 +68,17 @@ class _Parts:
     patch_size: tuple[int, int]
 
 
-# By class name, so that neither library need be installed.
-_ADAPTERS: dict[str, Callable[[nn.Module], _Parts]] = {
-    "MobileViTBlock": lambda b: _Parts(b.to_tokens, b.encoder, (b.patch_size, b.patch_size)),               # mvit
-    "MobileVitBlock": lambda b: _Parts(b.conv_1x1, b.transformer, tuple(b.patch_size)),                     # timm
-    "MobileViTLayer": lambda b: _Parts(b.conv_1x1, b.transformer, (b.patch_height, b.patch_width)),  # transformers
+# By package and class name, so that neither library need be installed.
+_ADAPTERS: dict[tuple[str, str], Callable[[nn.Module], _Parts]] = {
+    ("mvit", "MobileViTBlock"): lambda b: _Parts(b.to_tokens, b.encoder, (b.patch_size, b.patch_size)),
+    ("timm", "MobileVitBlock"): lambda b: _Parts(b.conv_1x1, b.transformer, tuple(b.patch_size)),
+    ("transformers", "MobileViTLayer"): lambda b: _Parts(b.conv_1x1, b.transformer, (b.patch_height, b.patch_width)),
 }
+
+
+def _adapter(module: nn.Module) -> Callable[[nn.Module], _Parts] | None:
+    kind = type(module)
+    return _ADAPTERS.get((kind.__module__.partition(".")[0], kind.__name__))
 
 
 def blocks_of(model: nn.Module) -> dict[str, _Parts]:
@@ -82,8 +87,7 @@ def blocks_of(model: nn.Module) -> dict[str, _Parts]:
     Raises:
         ValueError: it has none.
     """
-    adapters = {name: (module, _ADAPTERS.get(type(module).__name__)) for name, module in model.named_modules()}
-    found = {name: adapter(module) for name, (module, adapter) in adapters.items() if adapter}
+    found = {name: adapter(module) for name, module in model.named_modules() if (adapter := _adapter(module))}
     if not found:
         raise ValueError(f"there is no MobileViT block in this {type(model).__name__}")
     return found

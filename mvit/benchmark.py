@@ -35,6 +35,12 @@ from mvit.model import CheckpointError, MobileViT
 CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 BATCH = 64
 
+# The published figures, quoted; the accuracy of MobileViT-XXS is that on its training images after 20 epochs.
+PUBLISHED = (
+    {"name": "MobileViT-XXS", "fps": 162.20, "accuracy": 0.8694, "params": 0.44e6, "what": "training accuracy"},
+    {"name": "ResNet-50", "fps": 45.0, "accuracy": 0.93, "params": 23.5e6, "what": "accuracy"},
+)
+
 
 def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
@@ -130,7 +136,8 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     found = [
         Contender("MobileViT-XXS", lambda: MobileViT.from_pretrained(checkpoint), accuracy, source),
         Contender("ResNet-50, torchvision's stem", lambda: resnet50(cifar_stem=False)),
-        Contender("ResNet-50, CIFAR stem", lambda: resnet50(cifar_stem=True), 0.93, "quoted: published figure"),
+        Contender("ResNet-50, CIFAR stem", lambda: resnet50(cifar_stem=True), PUBLISHED[1]["accuracy"],
+                  "quoted: published figure"),
     ]
     if "timm" in against:
         found.append(Contender("timm mobilevit_xxs", timm_mobilevit_xxs))
@@ -138,6 +145,12 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
 
 
 # --------------------------------------------------------------------------- timing
+
+Progress = Callable[[Sequence, str], Iterable]
+
+
+def no_progress(steps: Sequence, what: str) -> Iterable:
+    return steps
 
 
 @dataclass
@@ -178,7 +191,7 @@ def seconds(forward: Forward, x: Tensor, repeats: int) -> list[float]:
 
 @torch.inference_mode()
 def measure(contestants: list[Contender], variants: list[str], device: torch.device, rounds: int = 15,
-            repeats: int = 20, progress: Callable[[Sequence], Iterable] = iter) -> tuple[list[dict], list[str]]:
+            repeats: int = 20, progress: Progress = no_progress) -> tuple[list[dict], list[str]]:
     """Time every network in every variant, interleaved.
 
     Args:
@@ -187,7 +200,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
         device: where. On a CPU everything is measured with one thread and with as many as torch is set to use.
         rounds: how often it is each one's turn.
         repeats: pictures a turn, one at a time. A batch of 64 is timed in every third turn.
-        progress: wraps what is gone through, to show how far it is.
+        progress: wraps what is gone through, and is told what that is, to show how far it has come.
 
     Returns:
         (records, notes): a record for each network, variant and number of threads, as ``benchmark.json`` holds them
@@ -195,7 +208,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
     """
     all_threads = torch.get_num_threads()
     entries, notes = [], []
-    for contender, variant in progress(list(itertools.product(contestants, variants))):
+    for contender, variant in progress(list(itertools.product(contestants, variants)), "preparing the networks"):
         for threads in sorted({1, all_threads}) if device.type == "cpu" else [all_threads]:
             torch.set_num_threads(threads)
             try:
@@ -206,7 +219,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
                 notes.append(f"{variant}: {error}")
                 break
     picture, pictures = (torch.randn(count, 3, 32, 32, device=device) for count in (1, BATCH))
-    for turn in progress(range(rounds)):
+    for turn in progress(range(rounds), "measuring"):
         for entry in entries:
             torch.set_num_threads(entry.threads)
             seconds(entry.single, picture, 2)  # the caches still hold the network before this one
@@ -247,18 +260,28 @@ def peak_memory(name: str, checkpoint: Path, device: torch.device) -> int:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        _run_once(name, checkpoint, device)
+        _run_once(_builder(name, checkpoint), device)
         return torch.cuda.max_memory_allocated() - before
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_grown_by_running_once, (name, checkpoint, device))
 
 
 def _grown_by_running_once(name: str, checkpoint: Path, device: torch.device) -> int:
+    build = _builder(name, checkpoint)
     with contextlib.suppress(OSError):  # Linux: forget the peak of the imports (proc(5), clear_refs)
         Path("/proc/self/clear_refs").write_text("5")
     before = _peak_rss()
-    _run_once(name, checkpoint, device)
+    _run_once(build, device)
     return _peak_rss() - before
+
+
+def _builder(name: str, checkpoint: Path) -> Callable[[], nn.Module]:
+    """What builds a contender, with everything imported that any of them needs: that is not the network's memory."""
+    from mvit.compat import torchvision  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import timm  # noqa: F401
+    return next(c.build for c in contenders(checkpoint, ("timm",)) if c.name == name)
 
 
 def _peak_rss() -> int:
@@ -271,70 +294,75 @@ def _peak_rss() -> int:
 
 
 @torch.inference_mode()
-def _run_once(name: str, checkpoint: Path, device: torch.device) -> None:
-    build = next(c.build for c in contenders(checkpoint, ("timm",)) if c.name == name)
+def _run_once(build: Callable[[], nn.Module], device: torch.device) -> None:
     build().eval().to(device)(torch.zeros(1, 3, 32, 32, device=device))
 
 
 # --------------------------------------------------------------------------- what comes out
 
 
-def best(models: list[dict], name: str, among: set[str] | None = None) -> dict | None:
-    """A network's fastest record at batch 1, among all variants or these."""
-    mine = [m for m in models if m["name"] == name and (among is None or m["variant"] in among)]
+def best(models: list[dict], name: str, among: set[str]) -> dict | None:
+    """A network's fastest record at batch 1 among these variants."""
+    mine = [m for m in models if m["name"] == name and m["variant"] in among]
     return max(mine, key=lambda m: m["fps"], default=None)
 
 
 def fastest(models: list[dict]) -> list[dict]:
-    """Each network's fastest record in PyTorch alone, in the networks' order."""
+    """Each network's fastest record in PyTorch alone, in the networks' order, on the device that comes first."""
+    models = [m for m in models if m["device"] == models[0]["device"]]
     return [r for name in dict.fromkeys(m["name"] for m in models) if (r := best(models, name, PYTORCH_VARIANTS))]
 
 
 def ratios(models: list[dict]) -> list[dict]:
     """How many times the FPS of each other network ours has, each side with its own best variant of the same kind."""
-    ours, others = models[0]["name"], dict.fromkeys(m["name"] for m in models)
+    ours, *others = dict.fromkeys(m["name"] for m in models)
+    kinds = {"PyTorch": PYTORCH_VARIANTS, "ONNX Runtime": {"ONNX Runtime"}}
+    devices = dict.fromkeys(m["device"] for m in models)
     found = []
-    for kind, among in {"PyTorch": PYTORCH_VARIANTS, "ONNX Runtime": {"ONNX Runtime"}}.items():
-        for other in others:
-            mine, theirs = best(models, ours, among), best(models, other, among)
-            if other != ours and mine and theirs:
-                found.append({"kind": kind, "against": other, "ratio": mine["fps"] / theirs["fps"],
-                              "ours": mine["variant"], "theirs": theirs["variant"]})
+    for device, (kind, among), other in itertools.product(devices, kinds.items(), others):
+        here = [m for m in models if m["device"] == device]
+        mine, theirs = best(here, ours, among), best(here, other, among)
+        if mine and theirs:
+            found.append({"kind": kind, "device": device, "against": other, "ratio": mine["fps"] / theirs["fps"],
+                          "ours": mine["variant"], "theirs": theirs["variant"]})
     return found
 
 
 def as_table(result: dict) -> str:
     """The result for a person to read."""
     lines = [f"{result['machine']}, torch {result['torch']}, {result['date']}", "",
-             f"{'network':30} {'variant':22} {'threads':>7} {'M params':>8} {'MFLOPs':>8} {'accuracy':>8} "
+             f"{'network':30} {'variant':22} {'on':4} {'threads':>7} {'M params':>8} {'MFLOPs':>8} {'accuracy':>8} "
              f"{'FPS':>8} {'p50 ms':>8} {'p95 ms':>8} {'at 64':>8} {'MB':>6}"]
     for m in result["models"]:
         accuracy = "" if m["accuracy"] is None else f"{m['accuracy']:.1%}"
         throughput = "" if m["throughput_64"] is None else f"{m['throughput_64']:.0f}"
-        lines.append(f"{m['name']:30} {m['variant']:22} {m['threads']:7} {m['params'] / 1e6:8.2f} "
+        lines.append(f"{m['name']:30} {m['variant']:22} {m['device']:4} {m['threads']:7} {m['params'] / 1e6:8.2f} "
                      f"{m['flops'] / 1e6:8.1f} {accuracy:>8} {m['fps']:8.1f} {m['latency_p50_ms']:8.2f} "
                      f"{m['latency_p95_ms']:8.2f} {throughput:>8} {m['peak_memory'] / 2**20:6.0f}")
     lines.append("")
     for r in result["ratios"]:
-        lines.append(f"{r['kind']}: {r['ratio']:.1f} x the FPS of {r['against']} ({r['ours']} against {r['theirs']})")
+        lines.append(f"{r['kind']} on {r['device']}: {r['ratio']:.1f} x the FPS of {r['against']} "
+                     f"({r['ours']} against {r['theirs']})")
     return "\n".join(lines + [f"not measured: {note}" for note in result["notes"]])
 
 
-def run(checkpoint: Path, variants: list[str], device: torch.device, against: tuple[str, ...] = (), rounds: int = 15,
-        repeats: int = 20, progress: Callable[[Sequence], Iterable] = iter) -> dict:
-    """The whole comparison on one device: what ``benchmark.json`` holds.
+def run(checkpoint: Path, variants: list[str], devices: list[torch.device], against: tuple[str, ...] = (),
+        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress) -> dict:
+    """The whole comparison on these devices, one after the other: what ``benchmark.json`` holds.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
         UnavailableError: a network that is asked for is not installed.
     """
     contestants = contenders(checkpoint, against)
-    memory = {c.name: peak_memory(c.name, checkpoint, device) for c in contestants}
-    models, notes = measure(contestants, variants, device, rounds, repeats, progress)
-    for model in models:
-        model["peak_memory"] = memory[model["name"]]
+    models, notes = [], []
+    for device in devices:
+        memory = {c.name: peak_memory(c.name, checkpoint, device) for c in contestants}
+        measured, missing = measure(contestants, variants, device, rounds, repeats, progress)
+        models += [{**model, "peak_memory": memory[model["name"]]} for model in measured]
+        notes += missing
     return {
-        "machine": machine(device),
+        "machine": "; ".join(map(machine, devices)),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "date": date.today().isoformat(),
@@ -345,13 +373,13 @@ def run(checkpoint: Path, variants: list[str], device: torch.device, against: tu
     }
 
 
-def show_progress(steps: Sequence) -> Iterable:
-    """A bar on a terminal, elsewhere a line a step that a program can read: "3/15"."""
+def show_progress(steps: Sequence, what: str) -> Iterable:
+    """A bar on a terminal, elsewhere a line a step that a program can read, such as "measuring 3/15"."""
     if sys.stderr.isatty():
-        yield from tqdm(steps)
+        yield from tqdm(steps, desc=what)
         return
     for done, step in enumerate(steps):
-        print(f"{done}/{len(steps)}", file=sys.stderr, flush=True)
+        print(f"{what} {done}/{len(steps)}", file=sys.stderr, flush=True)
         yield step
 
 
@@ -363,14 +391,17 @@ def main(arguments: list[str] | None = None) -> int:
                         help="also measure timm's mobilevit_xxs")
     parser.add_argument("--variant", choices=VARIANTS, action="append",
                         help="only this; may be repeated (default: all)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-                        help="(default: %(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), action="append",
+                        help="only this; may be repeated (default: cpu, and cuda where there is one)")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns each network has (default: 15)")
     parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "benchmark.json",
                         help="file to write (default: checkpoints/benchmark.json)")
     options = parser.parse_args(arguments)
+    if options.rounds < 1 or not options.output.parent.is_dir():
+        parser.error("--rounds is at least 1, and --output in a folder that is there")
+    devices = options.device or ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
     try:
-        result = run(options.checkpoint, options.variant or list(VARIANTS), torch.device(options.device),
+        result = run(options.checkpoint, options.variant or list(VARIANTS), list(map(torch.device, devices)),
                      tuple(options.against), options.rounds, progress=show_progress)
     except (CheckpointError, UnavailableError, RuntimeError) as error:
         print(str(error).splitlines()[0], file=sys.stderr)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from mvit.benchmark import count_flops, count_parameters, fastest
+from mvit.benchmark import PUBLISHED, count_flops, count_parameters, fastest
 from mvit.files import write_text
 from mvit.model import MobileViT
 
+ROOT = Path(__file__).parent.parent
+
 
 def model_card(network: MobileViT, settings, history: list[dict], evaluation: dict, train_name: str, command: str,
-               machine: str) -> str:
+               machine: str, checkpoint: Path) -> str:
     """The text of a checkpoint's README.md, with the Hub's front matter.
 
     Args:
@@ -29,16 +31,21 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluation: di
         train_name: in words, what images it was trained on.
         command: what was typed.
         machine: in words, what it was trained on.
+        checkpoint: the folder that it goes to.
     """
     last, low, high = history[-1], *evaluation["accuracy_interval_95"]
     watched = "validation" if "validation_accuracy" in last else "test"
     size = network.config.image_size
     parameters, flops = count_parameters(network), count_flops(network, size)
+    dataset = "cifar10" if evaluation["split"].startswith("CIFAR-10") else "imagefolder"
+    jpeg = ("\nAn accuracy on JPEG copies is not one on CIFAR-10's canonical pixels: say which when you quote it."
+            if "JPEG" in evaluation["split"] and dataset == "cifar10" else "")
+    where = checkpoint.relative_to(ROOT) if checkpoint.is_relative_to(ROOT) else checkpoint
     data = ModelCardData(
         license="mit", library_name="pytorch", pipeline_tag="image-classification", tags=["mobilevit", "mvit"],
         model_name=f"MobileViT-XXS, recipe {settings.recipe}",
         eval_results=[EvalResult(
-            task_type="image-classification", dataset_type="cifar10", dataset_name=evaluation["split"],
+            task_type="image-classification", dataset_type=dataset, dataset_name=evaluation["split"],
             metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4), metric_name=f"{watched} accuracy",
         )],
     )
@@ -83,14 +90,13 @@ Written by `train.py` at the end of the run; every number below was measured by 
 | versions | {versions} |
 | time | {sum(r['seconds'] for r in history) / 60:.1f} minutes for {len(history)} epochs |
 
-The weights are those of the last epoch; none was chosen by its {watched} accuracy. An accuracy on JPEG copies is not
-one on CIFAR-10's canonical pixels: say which when you quote it. The network knows {len(network.config.class_names)}
-classes ({", ".join(network.config.class_names)}) and nothing else.
+The weights are those of the last epoch; none was chosen by its {watched} accuracy.{jpeg}
+The network knows {len(network.config.class_names)} classes ({", ".join(network.config.class_names)}) and nothing else.
 
 ```python
 from mvit import MobileViT
 
-model = MobileViT.from_pretrained("checkpoints/{settings.recipe}")
+model = MobileViT.from_pretrained("{where}")
 probabilities = model(model.normalize(images)).softmax(-1)  # images: uint8, (B, 3, {size}, {size})
 ```
 
@@ -118,16 +124,14 @@ Also in `history.json`; per-class accuracy and the confusion matrix are in `eval
 
 # --------------------------------------------------------------------------- the figures in the project's README
 
-ROOT = Path(__file__).parent.parent
-
-
 def figures(checkpoints: Path) -> str:
     """The README's table of accuracies: the published figures, and each checkpoint's from its own files."""
+    ours, other = PUBLISHED
     rows = [
         "| | training accuracy, epoch 20 | test accuracy | parameters | MFLOPs |",
         "| --- | --- | --- | --- | --- |",
-        "| MobileViT-XXS, published (quoted) | 86.94 % | | 0.44 M | |",
-        "| ResNet-50, published (quoted) | | 93.0 % | 23.5 M | |",
+        f"| {ours['name']}, published (quoted) | {ours['accuracy']:.2%} | | {ours['params'] / 1e6:.2f} M | |",
+        f"| {other['name']}, published (quoted) | | {other['accuracy']:.1%} | {other['params'] / 1e6:.1f} M | |",
     ]
     for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
         last = json.loads((folder / "history.json").read_text(encoding="utf-8"))[-1]

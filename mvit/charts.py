@@ -1,6 +1,7 @@
 """Charts for the page and for download: one style, drawn by matplotlib as SVG that follows the page's colours."""
 
 import io
+import threading
 from collections.abc import Callable
 
 import matplotlib
@@ -9,15 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mvit.benchmark import PUBLISHED
+
 # Okabe and Ito's colours, told apart by the colour-blind too.
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
 INK = "#010203"  # stands for the page's text colour until the SVG is written
-
-# The published figures, quoted: accuracy of MobileViT-XXS is on its training images.
-PUBLISHED = (
-    {"name": "MobileViT-XXS", "fps": 162.20, "accuracy": 0.8694, "params": 0.44e6, "what": "training accuracy"},
-    {"name": "ResNet-50", "fps": 45.0, "accuracy": 0.93, "params": 23.5e6, "what": "accuracy"},
-)
 
 
 def svg(draw: Callable[[Axes], None], width: float, height: float, description: str) -> str:
@@ -28,31 +25,34 @@ def svg(draw: Callable[[Axes], None], width: float, height: float, description: 
         width, height: in inches of 72 points; the element shrinks to the space it is given.
         description: what it shows, for those who cannot see it.
     """
-    figure = _figure(draw, width, height)
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "mvit"}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    with _lock, matplotlib.rc_context({**_style(INK), "svg.fonttype": "none", "svg.hashsalt": "mvit"}):
+        _figure(draw, width, height).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;height:auto"', 1)
 
 
-def image_file(draw: Callable[[Axes], None], width: float, height: float, path: str) -> str:
+def image_file(draw: Callable[[Axes], None], width: float, height: float, path: str) -> None:
     """The same chart as a file for download, black on white; the ending of ``path`` says PNG or SVG."""
-    figure = _figure(draw, width, height, ink="black")
-    figure.savefig(path, dpi=200, facecolor="white")
-    return path
+    with _lock, matplotlib.rc_context(_style("black")):
+        _figure(draw, width, height).savefig(path, dpi=200, facecolor="white")
 
 
-def _figure(draw: Callable[[Axes], None], width: float, height: float, ink: str = INK) -> Figure:
-    style = {"text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
-             "font.family": "sans-serif", "font.sans-serif": ["IBM Plex Sans", "DejaVu Sans"], "font.size": 10,
-             "axes.spines.top": False, "axes.spines.right": False}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure.add_subplot())
-        return figure
+_lock = threading.Lock()  # matplotlib's settings are the whole process's, and visitors come at once
+
+
+def _style(ink: str) -> dict:
+    return {"text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
+            "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10,
+            "axes.spines.top": False, "axes.spines.right": False}
+
+
+def _figure(draw: Callable[[Axes], None], width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    draw(figure.add_subplot())
+    return figure
 
 
 # --------------------------------------------------------------------------- what is drawn

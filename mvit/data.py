@@ -72,6 +72,8 @@ def load_split(path: str | Path | None, split: str, image_size: int = 32) -> Spl
     Raises:
         DataError: no such folder, an unreadable picture, no network.
     """
+    if path is None and image_size != 32:
+        raise DataError(f"CIFAR-10's images have 32 pixels a side; for {image_size} give your own by --data PATH.")
     return _load_canonical(split) if path is None else _load_folder(Path(path), split, image_size)
 
 

@@ -156,6 +156,14 @@ def as_table(result: dict) -> str:
     return "\n".join(lines)
 
 
+def aspect(text: str) -> tuple[int, int]:
+    """Two numbers with a colon, as 4:3; anything that is no aspect is a ValueError."""
+    width, height = map(int, text.split(":"))
+    if min(width, height) < 1:
+        raise ValueError("an aspect has two whole numbers above zero")
+    return width, height
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mvit.evaluate", description="Measure a checkpoint on images.")
     parser.add_argument("checkpoint", help="folder with model.safetensors and config.json, or a Hub repository")
@@ -164,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "train", "validation"), default="test")
     parser.add_argument("--validation", metavar="N", type=int, default=2000,
                         help="how many training images were held out, for --split validation (default: %(default)s)")
-    parser.add_argument("--aspect", metavar="W:H", type=lambda text: tuple(map(int, text.split(":", 1))),
+    parser.add_argument("--aspect", metavar="W:H", type=aspect,
                         help="cut the images to this aspect first, and fit them to a square again by --fit")
     parser.add_argument("--fit", choices=("crop", "letterbox"), default=FIT,
                         help="how they are fitted (default: %(default)s, as on the page)")

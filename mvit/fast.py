@@ -121,6 +121,8 @@ def onnx_runtime(model: nn.Module, example: Tensor) -> Forward:
     except ImportError as error:
         raise UnavailableError("onnxruntime or onnxscript is not installed") from error
 
+    if example.is_cuda:
+        raise UnavailableError("only ONNX Runtime's CPU build is used here")
     buffer = io.BytesIO()
     with _quiet():
         program = torch.onnx.export(copy.deepcopy(model).eval(), (example,), dynamo=True, verbose=False)

@@ -82,6 +82,13 @@ class Probes:
         about = json.dumps({"accuracy": self.accuracy, "measured_on": self.measured_on})
         write_whole(Path(checkpoint) / FILE, lambda part: save_file(tensors, part, {"probes": about}))
 
+    def fit(self, model: MobileViT) -> bool:
+        """Whether these are probes of a network of this shape."""
+        config = model.config
+        widths = (config.stem_channels, *(stage.channels for stage in config.stages))
+        return {name: tuple(weight.shape) for name, (weight, _) in self.weights.items()} == {
+            name: (len(config.class_names), width) for name, width in zip(depths(model), widths, strict=True)}
+
     def __call__(self, model: MobileViT, images: Tensor) -> dict[str, Tensor]:
         """By depth, (N, classes) probabilities for uint8 images (N, 3, size, size)."""
         features = pooled_features(model, images)

@@ -66,6 +66,11 @@ class Settings:
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} must be above zero, not {getattr(self, name)}.")
+        for name in ("weight_decay", "warmup_epochs", "validation", "seed"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
+        if not isinstance(self.model, dict | None):
+            raise TrainingError("model must be an object, such as {\"stem_channels\": 24}.")
         if self.schedule not in SCHEDULES:
             raise TrainingError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule}.")
 
@@ -116,7 +121,7 @@ class Processes:
                 dist.all_reduce(value)
 
     def average_statistics(self, model: nn.Module) -> None:
-        """Give every process the same BatchNorm statistics: each has seen only its own share of the batches."""
+        """Give every process the mean of all BatchNorm statistics: each has seen only its own share of the batches."""
         if self.world_size > 1:
             for buffer in model.buffers():
                 if buffer.is_floating_point():
@@ -229,11 +234,18 @@ def load_state(folder: Path) -> dict:
     """
     file = folder / "resume.pt"
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        state["settings"] = Settings(**state["settings"])
     except FileNotFoundError as error:
         raise TrainingError(f"There is no unfinished run in {folder}.") from error
     except Exception as error:  # torch.load fails in many ways on what it did not write
         raise TrainingError(f"{file} is damaged or not from this program.") from error
+    return state
+
+
+def run_folder(recipe: str, output: Path | None) -> Path:
+    """Where the state of a run is kept until it is finished."""
+    return output / "run" if output else CHECKPOINTS / f".{recipe}-run"
 
 
 def run(settings: Settings, data: str | None, output: Path | None, device: torch.device, command: str,
@@ -242,9 +254,9 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
 
     Args:
         settings: how; with ``resume`` they must be the earlier run's.
-        data: as for :func:`mvit.data.load_split`.
-        output: the folder for the run's state and, in the end, the checkpoint. None: the state goes to a hidden
-            folder in ``checkpoints/``, and the checkpoint replaces ``checkpoints/<recipe>`` in one step.
+        data: as for :func:`mvit.data.load_split`; with ``resume`` None means the earlier run's.
+        output: the folder for the checkpoint, ``checkpoints/<recipe>`` if None. At the end it is replaced in one step;
+            until then what it holds stays, and the run's state is in its folder ``run``, or a hidden one beside it.
         device: where to train.
         command: what the person typed, for the card.
         resume: go on from the state in the folder.
@@ -256,12 +268,14 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     Raises:
         TrainingError, DataError: the run cannot start or go on.
     """
-    folder = output or CHECKPOINTS / f".{settings.recipe}-run"
+    folder, checkpoint = run_folder(settings.recipe, output), output or CHECKPOINTS / settings.recipe
     state = load_state(folder) if resume else None
     if not resume and (folder / "resume.pt").exists():
         done = len(load_state(folder)["history"])
         raise TrainingError(f"An unfinished run of {done} epochs is in {folder}: continue it with --resume, "
                             "or delete that folder to start anew.")
+    if state and data is None:
+        data = state["data"]
     processes = Processes.join(device)
 
     train, watched = load_data(data, settings, processes)
@@ -279,12 +293,12 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         history, command = state["history"], state["command"]
-    model = network if processes.world_size == 1 else DistributedDataParallel(network)
+    model = network if processes.world_size == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
 
     def save_state():
         state = {
-            "settings": asdict(settings), "command": command, "fingerprint": fingerprint, "history": history,
-            "network": network.state_dict(), "optimizer": optimizer.state_dict(),
+            "settings": asdict(settings), "data": data, "command": command, "fingerprint": fingerprint,
+            "history": history, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
         }
         write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
         write_json(folder / "history.json", history)
@@ -318,24 +332,17 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
             save_state()
 
     evaluation = evaluate(network, watched)
-    checkpoint = output or CHECKPOINTS / settings.recipe
     if processes.first:
-        final = folder / ".final"
+        final = checkpoint.with_name(f".{checkpoint.name}-new")
         shutil.rmtree(final, ignore_errors=True)
         final.mkdir()
         write_text(final / "README.md",
-                   model_card(network, settings, history, evaluation, train.name, command, machine(device)))
+                   model_card(network, settings, history, evaluation, train.name, command, machine(device), checkpoint))
         network.save_pretrained(final)  # keeps a card that is there
         write_json(final / "history.json", history)
         write_json(final / "evaluation.json", evaluation)
-        if output is None:
-            replace_folder(final, checkpoint)
-            shutil.rmtree(folder)
-        else:
-            for file in final.iterdir():
-                os.replace(file, folder / file.name)
-            final.rmdir()
-            (folder / "resume.pt").unlink()  # last: until then --resume finishes what is left
+        replace_folder(final, checkpoint)
+        shutil.rmtree(folder, ignore_errors=True)  # last: until then --resume finishes what is left
         print(f"Checkpoint: {checkpoint}")
     if processes.world_size > 1:
         dist.barrier()

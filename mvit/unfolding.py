@@ -173,6 +173,7 @@ def most_decided(block: BlockAttention) -> tuple[int, int]:
     return divmod(int(place.argmax()), place.shape[1])
 
 
+WALK_BLOCK = 2  # coarse enough to be drawn, fine enough to mean something
 WALK = ("Pixels", "A map", "Patches", "Unfold", "Attend", "Fold")  # the steps of the guided walk
 
 
@@ -185,15 +186,14 @@ class Step:
     text: str
 
 
-def guided_walk(seen: Image.Image, insides: list[BlockInside], confidences: dict[str, float]) -> list[Step]:
-    """From pixels to an answer through the second block, for someone who has never heard of a patch.
+def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, float]) -> list[Step]:
+    """From pixels to an answer through one block, for someone who has never heard of a patch.
 
     Args:
         seen: the RGB picture that the network was given.
-        insides: of :func:`look_inside`.
+        inside: the block that is walked through, of :func:`look_inside`.
         confidences: what the network answered.
     """
-    inside = insides[min(1, len(insides) - 1)]
     block = inside.attention
     (H, W), (h, w), d = block.map_size, block.patch_size, len(inside.tokens)
     P, N = block.layers[-1].shape[1], block.layers[-1].shape[3]

@@ -154,8 +154,12 @@ def test_several_threads_may_look_at_once():
 
 
 def test_a_model_without_blocks_is_refused():
-    with pytest.raises(ValueError, match="no MobileViT block in this Linear"):
-        attention(torch.nn.Linear(2, 2), torch.zeros(1, 2))
+    class MobileViTBlock(torch.nn.Linear):
+        """Of some other library: the name alone is nothing to go by."""
+
+    for model in (torch.nn.Linear(2, 2), MobileViTBlock(2, 2)):
+        with pytest.raises(ValueError, match="no MobileViT block in this"):
+            attention(model, torch.zeros(1, 2))
 
 
 # --------------------------------------------------------------------------- maps

@@ -83,7 +83,7 @@ class Sleep(nn.Module):
         return x.mean((2, 3)) * self.weight
 
 
-NAMED = {"fast": 0.002, "slow": 0.01}
+NAMED = {"fast": 0.01, "slow": 0.04}
 
 
 def test_times_are_what_they_are():
@@ -99,7 +99,7 @@ def test_times_are_what_they_are():
     assert notes == []
     for model in models:
         expected = NAMED[model["name"]]
-        assert 1000 * expected <= model["latency_p50_ms"] < 1000 * expected + 3
+        assert 1000 * expected <= model["latency_p50_ms"] < 1000 * expected + 6
         assert model["latency_p50_ms"] <= model["latency_p95_ms"]
         assert model["fps"] == pytest.approx(1000 / model["latency_p50_ms"])
         assert model["passes"] == 12
@@ -107,8 +107,9 @@ def test_times_are_what_they_are():
     assert len(set(turns)) == 2                             # both within the last round: interleaved
     (ratio,) = ratios(models)
     assert ratio["against"] == "slow"
-    assert 2 < ratio["ratio"] < 6
-    assert best(models, "fast")["fps"] == max(m["fps"] for m in models if m["name"] == "fast")
+    assert 2 < ratio["ratio"] < 5
+    assert best(models, "fast", {"eager"})["fps"] == max(m["fps"] for m in models if m["name"] == "fast"
+                                                         and m["variant"] == "eager")
     assert [m["name"] for m in fastest(models)] == ["fast", "slow"]
 
 

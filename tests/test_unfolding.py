@@ -133,7 +133,7 @@ def test_the_other_figures_have_the_sizes_that_the_page_counts_on(seen, insides)
 
 
 def test_the_walk_speaks_of_this_picture(seen, insides):
-    steps = guided_walk(seen, insides, {"cat": 0.2, "dog": 0.8})
+    steps = guided_walk(seen, insides[1], {"cat": 0.2, "dog": 0.8})
     assert tuple(step.title for step in steps) == WALK
     assert "3,072 numbers" in steps[0].text
     assert "8 × 8 places with 64 numbers" in steps[1].text
