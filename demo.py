@@ -76,8 +76,12 @@ CSS = """
 
 # Gradio gives its examples no words for those who cannot see them; their files' names are such words.
 NAME_EXAMPLES = """() => {
-    for (const image of document.querySelectorAll('.gallery-item img'))
-        image.alt = image.src.split('/').pop().split('.')[0]
+    const name = () => {
+        const images = document.querySelectorAll('.gallery-item img')
+        for (const image of images) image.alt = image.src.split('/').pop().split('.')[0]
+        if (!images.length) setTimeout(name, 100)
+    }
+    name()
 }"""
 # The address follows the tabs once the one that it named is open; until then Gradio opens the first.
 FOLLOW = "() => { window.followTabs = true }"
@@ -126,7 +130,7 @@ def confidences(file: str, checkpoint: str) -> dict[str, float]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def classify(file: str | None, checkpoint: str) -> tuple:
+def show_answer(file: str | None, checkpoint: str) -> tuple:
     """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
 
     What the network sees comes twice, enlarged for the eye and as it is for the other tabs; they keep the last picture
@@ -459,8 +463,8 @@ def classify_tab(seen: gr.State, checkpoint: gr.Dropdown) -> None:
                                  alt_text="The 32 × 32 pixels that the network is given, enlarged")
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(WELCOME)
-    gr.on([picture.change, checkpoint.change], classify, [picture, checkpoint], [label, shown, verdict, seen],
-          api_visibility="private", show_progress="minimal")
+    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, seen],
+          api_visibility="private", show_progress="minimal", trigger_mode="always_last")
     # For programs: the same without the page around it, by the weights that the page begins with.
     gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,
                                    api_name="classify", api_description=confidences.__doc__)
@@ -520,7 +524,8 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()
-    private = {"api_visibility": "private", "show_progress": "hidden"}
+    # "always_last": what changes while the page is still at work on it must not be forgotten.
+    private = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
     picture, controls = [seen, checkpoint], [layer, head, row, column, view]
     gr.on([page.load, seen.change, checkpoint.change], walk_figures, picture, parts, **private)
     gr.on([page.load, seen.change, checkpoint.change], lens_table, picture, table, **private)
@@ -550,8 +555,8 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
     table = gr.HTML()
     private = {"api_visibility": "private", "show_progress": "hidden"}
     page.load(lambda: read_json(CHECKPOINTS / "benchmark.json"), None, result, **private)
-    gr.on([page.load, result.change], efficiency_figures, result, [chart, table], **private)
-    result.change(downloads, result, saved, **private)
+    gr.on([page.load, result.change], efficiency_figures, result, [chart, table], trigger_mode="always_last", **private)
+    result.change(downloads, result, saved, trigger_mode="always_last", **private)
     buttons = [measure, cancel]
     measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **private).then(
         measure_here, checkpoint, [progress, result], concurrency_limit=None, **private).then(
@@ -585,7 +590,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
                 title = gr.Markdown(describe(checkpoints[0])[0])
             with gr.Column(scale=1, min_width=200):
                 checkpoint = gr.Dropdown(_choices(checkpoints), label="Weights", interactive=True, filterable=False)
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_it:
                 task = gr.Markdown(describe(checkpoints[0])[1])
                 classify_tab(seen, checkpoint)
@@ -602,8 +607,9 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
         for tab in (classify_it, unfold_it, weigh_it, train_it):
             tab.select(None, js=FOLLOW_TAB.replace("TAB", tab.id), api_visibility="private")
         gr.on([page.load, checkpoint.change], training_figures, checkpoint, figures, api_visibility="private",
-              show_progress="hidden")
-        checkpoint.change(describe, checkpoint, [title, task], api_visibility="private", show_progress="hidden")
+              show_progress="hidden", trigger_mode="always_last")
+        checkpoint.change(describe, checkpoint, [title, task], api_visibility="private", show_progress="hidden",
+                          trigger_mode="always_last")
         # Weights that were trained since the page was started.
         page.load(lambda: gr.Dropdown(_choices(checkpoints)), None, checkpoint, api_visibility="private")
     return page

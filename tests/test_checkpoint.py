@@ -226,7 +226,7 @@ def test_classifier_does_what_evaluation_does(checkpoint, folder):
     split = load_split(folder, "test")
     expected = classifier.model(classifier.model.normalize(split.images[14:15])).softmax(-1)[0]
     assert list(answer.confidences) == ["blue", "green", "red"]
-    assert list(answer.confidences.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert list(answer.confidences.values()) == pytest.approx(expected.tolist(), abs=1e-4)  # the fast variant
     assert answer.seen.size == (32, 32)
     assert answer.best[1] == max(answer.confidences.values())
     assert answer.reliability is None

@@ -42,16 +42,16 @@ def test_most_examples_are_classified_rightly(drawn):
     assert "tower" not in classifier.model.config.class_names
 
 
-def test_classify_reports_a_bad_file_in_the_page(tmp_path):
+def test_the_page_reports_a_bad_file_in_the_page(tmp_path):
     (tmp_path / "cat.png").write_text("not a cat")
-    label, shown, remark, _ = demo.classify(str(tmp_path / "cat.png"), str(REFERENCE))
+    label, shown, remark, _ = demo.show_answer(str(tmp_path / "cat.png"), str(REFERENCE))
     assert (label, shown) == (None, None)
     assert "not a picture" in remark
-    assert demo.classify(None, str(REFERENCE))[:3] == (None, None, demo.WELCOME)
+    assert demo.show_answer(None, str(REFERENCE))[:3] == (None, None, demo.WELCOME)
 
 
-def test_classify_reports_a_bad_checkpoint_in_the_page(drawn, tmp_path):
-    label, _, remark, _ = demo.classify(str(drawn["tower"]), str(tmp_path))
+def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, tmp_path):
+    label, _, remark, _ = demo.show_answer(str(drawn["tower"]), str(tmp_path))
     assert label is None
     assert "Cannot load" in remark
 
@@ -173,6 +173,7 @@ def page(browser, server):
     """The page, opened; whatever it asks of other hosts, and every error in it, fails the test."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
+    page.set_default_timeout(10_000)
     foreign, errors = [], []
     own = (server, "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
@@ -219,7 +220,7 @@ def test_a_text_file_called_cat_png(page, drawn, tmp_path):
     upload(page, tmp_path / "cat.png")
     page.get_by_text("not a picture that can be read").wait_for()
     assert page.get_by_test_id("label-output-value").count() == 0
-    page.get_by_label("Clear").first.click()
+    page.get_by_label("Remove Image").first.click()
     upload(page, drawn["ship"])  # and the page goes on
     assert answer(page) == "ship"
 
@@ -229,6 +230,7 @@ def test_a_text_file_called_cat_png(page, drawn, tmp_path):
 def test_links_open_a_tab_which_fits_a_phone(browser, server, tab, scheme):
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
+    page.set_default_timeout(10_000)
     page.goto(f"{server}/?tab={tab}")
     page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
     page.wait_for_function("window.followTabs")
