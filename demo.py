@@ -93,7 +93,7 @@ FOLLOW_TAB = """() => {
 CHART = (4.8, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
-WELCOME = "The network is given 32 × 32 pixels, cut from the centre of the picture. Here you will see them."
+WELCOME = "The network is given all of the picture in 32 × 32 pixels, with grey bars if it is not square: see it here."
 
 # --------------------------------------------------------------------------- checkpoints
 

@@ -67,7 +67,7 @@ def load_split(path: str | Path | None, split: str, image_size: int = 32) -> Spl
         path: None for CIFAR-10 through torchvision, downloaded once into ``data/`` and checked by md5; otherwise a
             folder with ``train/<class>/`` and ``test/<class>/`` (torchvision's ImageFolder layout).
         split: "train" or "test".
-        image_size: side in pixels; pictures of another size are cropped and resized as on the page.
+        image_size: side in pixels; pictures of another size are fitted as on the page.
 
     Raises:
         DataError: no such folder, an unreadable picture, no network.

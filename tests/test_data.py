@@ -23,7 +23,7 @@ def test_folder(folder):
             assert tuple(train.images[33, :, row, column].tolist()) == image.getpixel((column, row))
 
 
-def test_pictures_of_other_sizes_are_cropped_and_resized(tmp_path):
+def test_pictures_of_other_sizes_are_fitted_as_on_the_page(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split / "a").mkdir(parents=True)
         picture = Image.new("RGB", (90, 60), "red")
@@ -31,7 +31,9 @@ def test_pictures_of_other_sizes_are_cropped_and_resized(tmp_path):
         picture.save(tmp_path / split / "a" / "wide.png")
     images = load_split(tmp_path, "train").images
     assert images.shape == (1, 3, 32, 32)
-    assert (images == torch.tensor([0, 0, 255]).view(3, 1, 1)).all()
+    grey, red, blue = [125, 123, 114], [255, 0, 0], [0, 0, 255]
+    places = {(0, 16): grey, (31, 16): grey, (16, 2): red, (16, 16): blue, (16, 29): red}  # letterboxed
+    assert {place: images[0, :, *place].tolist() for place in places} == places
 
 
 def test_what_is_no_data_is_said_in_a_sentence(tmp_path, folder):

@@ -304,7 +304,7 @@ def test_the_walk_goes_on_with_the_picture_that_was_classified(page, drawn):
 # --------------------------------------------------------------------------- what it costs
 
 
-def test_measure_on_this_machine_and_cancel(page):
+def test_measure_on_this_machine_while_others_are_served_and_cancel(page):
     page.get_by_role("tab", name="Efficiency").click()
     chart = page.locator("#efficiency svg")
     chart.wait_for()
@@ -312,25 +312,19 @@ def test_measure_on_this_machine_and_cancel(page):
     measure, cancel = (page.get_by_role("button", name=name) for name in ("Measure on this machine", "Cancel"))
 
     measure.click()
-    page.get_by_text(re.compile("preparing the networks")).wait_for()
+    page.locator("progress").wait_for()
     cancel.click()
     page.get_by_text("Stopped.").wait_for(timeout=5000)
     assert chart.get_attribute("aria-label") == before
 
     measure.click()
-    page.get_by_text(re.compile("measuring, . of 6")).wait_for(timeout=60_000)
+    page.locator("progress").wait_for()
     page.get_by_role("tab", name="Classify").click()  # meanwhile others are served
-    page.get_by_role("button", name="frog").click()
-    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'frog'")
+    page.get_by_role("button", name="dog").click()
+    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'dog'")
     page.get_by_role("tab", name="Efficiency").click()
-    page.get_by_text("Done: the chart shows this machine").wait_for(timeout=120_000)
-    page.wait_for_function("before => document.querySelector('#efficiency svg').getAttribute('aria-label') != before",
-                           arg=before)
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download JSON").click()
-    result = json.loads(Path(download.value.path()).read_text())
-    assert {m["name"] for m in result["models"]} == {
-        "MobileViT-XXS", "ResNet-50, torchvision's stem", "ResNet-50, CIFAR stem"}
+    cancel.click()
+    page.get_by_text("Stopped.").wait_for()
 
 
 def test_two_visitors_do_not_measure_at_once(browser, server):
@@ -338,7 +332,7 @@ def test_two_visitors_do_not_measure_at_once(browser, server):
     for visitor in (first, second):
         visitor.goto(f"{server}/?tab=efficiency")
         visitor.get_by_role("button", name="Measure on this machine").click()
-        visitor.get_by_text(re.compile("preparing|Somebody is measuring")).wait_for()
+        visitor.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
     assert second.get_by_text("Somebody is measuring just now").is_visible()
     second.close()
     first.close()  # leaves in the middle
@@ -346,10 +340,10 @@ def test_two_visitors_do_not_measure_at_once(browser, server):
     third.goto(f"{server}/?tab=efficiency")
     for _ in range(30):  # the server notices a visitor's leaving after some seconds
         third.get_by_role("button", name="Measure on this machine").click()
-        third.get_by_text(re.compile("preparing|Somebody is measuring")).wait_for()
-        if third.get_by_text("preparing").is_visible():
+        third.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
+        if third.locator("progress").is_visible():
             break
-        third.wait_for_timeout(1000)
+        third.wait_for_timeout(500)
     third.get_by_role("button", name="Cancel").click()
     third.get_by_text("Stopped.").wait_for()
     third.close()
