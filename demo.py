@@ -26,7 +26,7 @@ from PIL import Image
 
 from mvit import CheckpointError, charts
 from mvit.attention import BlockAttention
-from mvit.benchmark import PUBLISHED, count_parameters, fastest
+from mvit.benchmark import CHECKPOINTS, PUBLISHED, count_parameters, fastest
 from mvit.examples import example_files
 from mvit.files import write_json
 from mvit.inference import Answer, Classifier, as_pixels
@@ -49,7 +49,6 @@ from mvit.unfolding import (
     unfolding_figure,
 )
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
 
 # The fonts that Gradio itself serves, so that nothing is fetched from elsewhere; of both families its weight 600 is a
@@ -582,17 +581,17 @@ def describe(checkpoint: str | Path) -> tuple[str, str]:
 
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
-    classifier = load_classifier(checkpoints[0])
+    classifier, (heading, request) = load_classifier(checkpoints[0]), describe(checkpoints[0])
     with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         seen = gr.State(classifier(load_picture(example_files()[0])).seen)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
-                title = gr.Markdown(describe(checkpoints[0])[0])
+                title = gr.Markdown(heading)
             with gr.Column(scale=1, min_width=200):
                 checkpoint = gr.Dropdown(_choices(checkpoints), label="Weights", interactive=True, filterable=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_it:
-                task = gr.Markdown(describe(checkpoints[0])[1])
+                task = gr.Markdown(request)
                 classify_tab(seen, checkpoint)
             with gr.Tab("Unfold", id="unfold") as unfold_it:
                 unfold_tab(page, seen, checkpoint)

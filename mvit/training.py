@@ -20,14 +20,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from mvit.benchmark import machine
+from mvit.benchmark import CHECKPOINTS, machine
 from mvit.card import model_card
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std
 from mvit.evaluate import count, evaluate
 from mvit.files import replace_folder, write_json, write_text, write_whole
 from mvit.model import MobileViT, MobileViTConfig
-
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 
 
 class TrainingError(Exception):
