@@ -26,9 +26,9 @@ from PIL import Image
 
 from mvit import CheckpointError, charts
 from mvit.attention import BlockAttention
-from mvit.benchmark import CHECKPOINTS, PUBLISHED, count_parameters, fastest
+from mvit.benchmark import PUBLISHED, count_parameters, fastest
 from mvit.examples import example_files
-from mvit.files import write_json
+from mvit.files import CHECKPOINTS, write_json
 from mvit.inference import Answer, Classifier, as_pixels
 from mvit.picture import PictureError, enlarge, load_picture, to_network_size
 from mvit.probes import Probes

@@ -11,13 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mvit.data import DataError
+from mvit.optimizers import OPTIMIZERS
 from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     reference = RECIPES["reference"]
     parser = argparse.ArgumentParser(
-        description="Train MobileViT-XXS and write its checkpoint. The defaults are the reference recipe's.",
+        description="Train MobileViT-XXS and write its checkpoint. The defaults shown are the reference recipe's.",
         epilog="A run that was stopped goes on with --resume (and the same --output), with the settings it began with.",
     )
     parser.add_argument("--recipe", choices=RECIPES, default="reference",
@@ -29,18 +30,30 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                           help=f"passes over the images (default: {reference.epochs})")
     settings.add_argument("--batch-size", type=int, metavar="N",
                           help=f"images a step, of all processes together (default: {reference.batch_size})")
+    settings.add_argument("--optimizer", choices=OPTIMIZERS,
+                          help=f"muon: for the matrices, with AdamW for the rest (default: {reference.optimizer})")
     settings.add_argument("--lr", dest="learning_rate", type=float, metavar="X",
-                          help=f"AdamW's learning rate (default: {reference.learning_rate:g})")
+                          help=f"the optimizers' highest learning rate (default: {reference.learning_rate:g})")
     settings.add_argument("--weight-decay", type=float, metavar="X",
-                          help=f"AdamW's weight decay (default: {reference.weight_decay:g})")
+                          help=f"the optimizers' weight decay (default: {reference.weight_decay:g})")
+    settings.add_argument("--decay-all", action=argparse.BooleanOptionalAction,
+                          help=f"decay biases and norms too (default: {reference.decay_all})")
     settings.add_argument("--schedule", choices=SCHEDULES,
                           help=f"what the learning rate does over the run (default: {reference.schedule})")
     settings.add_argument("--warmup-epochs", type=float, metavar="X",
                           help=f"epochs over which the learning rate rises (default: {reference.warmup_epochs:g})")
+    settings.add_argument("--label-smoothing", type=float, metavar="X",
+                          help=f"share of the target spread over all classes (default: {reference.label_smoothing:g})")
+    settings.add_argument("--ema", type=float, metavar="X",
+                          help="what a moving average of the weights keeps of itself in a step; it is shipped in their "
+                               f"place (default: {reference.ema:g}, none)")
     settings.add_argument("--seed", type=int, metavar="N",
                           help=f"of the first weights and of every random draw (default: {reference.seed})")
     settings.add_argument("--validation", type=int, metavar="N",
                           help="hold out N training images, watch those and leave the test images alone (default: 0)")
+    settings.add_argument("--final-test", action=argparse.BooleanOptionalAction,
+                          help="with images held out, read the test images after all, once, at the end "
+                               f"(default: {reference.final_test})")
     settings.add_argument("--model", type=json.loads, metavar="JSON",
                           help="changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'")
 

@@ -29,10 +29,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from mvit.fast import PYTORCH_VARIANTS, VARIANTS, Forward, UnavailableError
-from mvit.files import write_json
+from mvit.files import CHECKPOINTS, write_json
 from mvit.model import CheckpointError, MobileViT
 
-CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"
 BATCH = 64
 
 # The published figures, quoted; the accuracy of MobileViT-XXS is that on its training images after 20 epochs.
@@ -224,7 +223,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
             torch.set_num_threads(entry.threads)
             seconds(entry.single, picture, 2)  # the caches still hold the network before this one
             entry.singles += seconds(entry.single, picture, repeats)
-            if entry.batch and turn % 3 == 0:
+            if entry.batch is not None and turn % 3 == 0:
                 entry.batches += seconds(entry.batch, pictures, 1)
     torch.set_num_threads(all_threads)
     return [record(entry, device) for entry in entries], sorted(set(notes))

@@ -1,39 +1,45 @@
-"""The card of a checkpoint, and the README's table of figures: written from what was measured, never by hand.
+"""The cards of the checkpoints, and the README's tables: written from what was measured, never by hand.
 
-Training writes the card; ``python -m mvit.card`` brings the README's table up to date.
+Training writes a card; ``python -m mvit.card`` brings the tables up to date, and with ``--ablation RUN ...`` takes
+the runs in those folders into the table of what was tried.
 """
 
+import argparse
 import json
 import platform
+import statistics
+import sys
+from collections import defaultdict
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from mvit.benchmark import PUBLISHED, count_flops, count_parameters, fastest
-from mvit.files import write_text
+from mvit.benchmark import PUBLISHED, count_flops, count_parameters, fastest, machine
+from mvit.files import CHECKPOINTS, write_json, write_text
 from mvit.model import MobileViT
 
 ROOT = Path(__file__).parent.parent
 
 
-def model_card(network: MobileViT, settings, history: list[dict], evaluation: dict, train_name: str, command: str,
-               machine: str, checkpoint: Path) -> str:
+def model_card(network: MobileViT, settings, history: list[dict], evaluations: dict[str, dict], train_name: str,
+               command: str, device: torch.device, checkpoint: Path) -> str:
     """The text of a checkpoint's README.md, with the Hub's front matter.
 
     Args:
         network: the trained network.
         settings: the run's :class:`mvit.training.Settings`.
         history: a record an epoch, as in ``history.json``.
-        evaluation: as in ``evaluation.json``.
+        evaluations: by split, as in ``evaluation.json``; the last is the one that counts.
         train_name: in words, what images it was trained on.
         command: what was typed.
-        machine: in words, what it was trained on.
+        device: what it was trained on.
         checkpoint: the folder that it goes to.
     """
-    last, low, high = history[-1], *evaluation["accuracy_interval_95"]
+    last, (*_, (split, evaluation)) = history[-1], evaluations.items()
     watched = "validation" if "validation_accuracy" in last else "test"
     size = network.config.image_size
     parameters, flops = count_parameters(network), count_flops(network, size)
@@ -46,7 +52,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluation: di
         model_name=f"MobileViT-XXS, recipe {settings.recipe}",
         eval_results=[EvalResult(
             task_type="image-classification", dataset_type=dataset, dataset_name=evaluation["split"],
-            metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4), metric_name=f"{watched} accuracy",
+            metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4), metric_name=f"{split} accuracy",
         )],
     )
     versions = f"Python {platform.python_version()}, " + ", ".join(
@@ -54,9 +60,15 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluation: di
     accuracies = {
         f"training accuracy, epoch {last['epoch']}":
             f"{last['train_accuracy']:.2%}, running mean over the epoch's augmented batches",
-        f"{watched} accuracy, after epoch {last['epoch']}":
-            f"{evaluation['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, {evaluation['images']:,} images)",
+        **{f"{name} accuracy, after epoch {last['epoch']}": _accuracy(e) for name, e in evaluations.items()},
     }
+    split_rows = "\n".join(f"| {name} images | {e['split']} |" for name, e in evaluations.items())
+    calibration = "; ".join(f"{name} images {e['calibration_error']:.2%}, without it "
+                            f"{e['calibration_error_at_temperature_1']:.2%}" for name, e in evaluations.items())
+    fitted = "fitted to the validation images" if "validation" in evaluations else "not fitted"
+    averaged = (f"an exponential moving average over the run's steps ({settings.ema:g}), as it was after"
+                if settings.ema else "those of")
+    smoothing = f", labels smoothed by {settings.label_smoothing:g}" if settings.label_smoothing else ""
     accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
     rows = "\n".join(
         f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "
@@ -69,6 +81,15 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluation: di
         f"| {i} | {s.channels} | {s.dim} | {s.depth} | {s.heads} | {s.stride} |"
         for i, s in enumerate(network.config.stages, 1)
     )
+    # The shipped recipe whose choices were made by comparing runs carries the comparison.
+    tried = "" if watched == "test" or checkpoint.parent != CHECKPOINTS else f"""
+## What was tried
+
+Accuracy on the validation images after the last epoch; the test images had no part in it.
+
+<!-- ablation: python -m mvit.card -->
+{ablation(CHECKPOINTS / "ablation.json")}<!-- /ablation -->
+"""
     return f"""---
 {data.to_yaml()}
 ---
@@ -83,21 +104,23 @@ Written by `train.py` at the end of the run; every number below was measured by 
 | parameters | {parameters:,} ({parameters / 1e6:.2f} M) |
 | FLOPs | {flops:,} ({flops / 1e6:.1f} M; 2 for each multiply-accumulate, one picture) |
 | training images | {train_name} |
-| {watched} images | {evaluation['split']} |
+{split_rows}
+| temperature | {network.config.temperature:g}, {fitted} |
+| expected calibration error | {calibration} |
 | command | `{command}` |
 | date | {date.today().isoformat()} |
-| machine | {machine} |
+| machine | {machine(device)} |
 | versions | {versions} |
 | time | {sum(r['seconds'] for r in history) / 60:.1f} minutes for {len(history)} epochs |
 
-The weights are those of the last epoch; none was chosen by its {watched} accuracy.{jpeg}
+The weights are {averaged} the last epoch; none was chosen by its accuracy.{jpeg}
 The network knows {len(network.config.class_names)} classes ({", ".join(network.config.class_names)}) and nothing else.
 
 ```python
 from mvit import MobileViT
 
 model = MobileViT.from_pretrained("{where}")
-probabilities = model(model.normalize(images)).softmax(-1)  # images: uint8, (B, 3, {size}, {size})
+probabilities = model.probabilities(model(model.normalize(images)))  # images: uint8, (B, 3, {size}, {size})
 ```
 
 ## Settings
@@ -106,7 +129,7 @@ probabilities = model(model.normalize(images)).softmax(-1)  # images: uint8, (B,
 | --- | --- |
 {settings_rows}
 
-Augmentation: random crop (4 pixels of padding) and horizontal flip. Loss: cross-entropy.
+Augmentation: random crop (4 pixels of padding) and horizontal flip. Loss: cross-entropy{smoothing}.
 
 | stage | channels | transformer width | layers | heads | stride |
 | --- | --- | --- | --- | --- | --- |
@@ -119,7 +142,12 @@ Also in `history.json`; per-class accuracy and the confusion matrix are in `eval
 | epoch | train loss | train accuracy | {watched} loss | {watched} accuracy | images/s | seconds |
 | --- | --- | --- | --- | --- | --- | --- |
 {rows}
-"""
+{tried}"""
+
+
+def _accuracy(evaluation: dict) -> str:
+    low, high = evaluation["accuracy_interval_95"]
+    return f"{evaluation['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}, {evaluation['images']:,} images)"
 
 
 # --------------------------------------------------------------------------- the figures in the project's README
@@ -134,8 +162,8 @@ def figures(checkpoints: Path) -> str:
         f"| {other['name']}, published (quoted) | | {other['accuracy']:.1%} | {other['params'] / 1e6:.1f} M | |",
     ]
     for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
-        last = json.loads((folder / "history.json").read_text(encoding="utf-8"))[-1]
-        evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        last = _read(folder / "history.json")[-1]
+        evaluation = _read(folder / "evaluation.json")
         network = MobileViT.from_pretrained(folder)
         low, high = evaluation["accuracy_interval_95"]
         rows.append(
@@ -150,7 +178,7 @@ def speed(benchmark: Path) -> str:
     """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
     if not benchmark.exists():
         return "Not measured yet.\n"
-    result = json.loads(benchmark.read_text(encoding="utf-8"))
+    result = _read(benchmark)
     rows = ["| network | parameters | MFLOPs | FPS | p50 / p95 | fastest as |", "| --- | --- | --- | --- | --- | --- |"]
     for m in fastest(result["models"]):
         rows.append(f"| {m['name']} | {m['params'] / 1e6:.2f} M | {m['flops'] / 1e6:,.1f} | {m['fps']:.0f} "
@@ -162,15 +190,94 @@ def speed(benchmark: Path) -> str:
             f"own best variant: {ratios}.\n")
 
 
-def with_figures(readme: str, checkpoints: Path) -> str:
-    """The README's text with its tables as the checkpoints have them now."""
-    for name, text in (("figures", figures(checkpoints)), ("speed", speed(checkpoints / "benchmark.json"))):
+# --------------------------------------------------------------------------- what was tried
+
+
+def collect(runs: list[Path], file: Path) -> None:
+    """Take finished runs that held images out into ``ablation.json``, in the place of earlier ones of their settings.
+
+    Raises:
+        OSError, KeyError, ValueError: a folder is no such run.
+    """
+    known = {json.dumps(r["settings"]): r for r in _read(file)} if file.exists() else {}
+    for run in runs:
+        about, last = _read(run / "run.json"), _read(run / "history.json")[-1]
+        validation = _read(next(f for f in (run / "validation.json", run / "evaluation.json") if f.exists()))
+        known[json.dumps(about["settings"])] = {
+            **about,
+            "validation_accuracy": last["validation_accuracy"],
+            "train_accuracy": last["train_accuracy"],
+            "split": validation["split"],
+            "date": validation["date"],
+        }
+    write_json(file, list(known.values()))
+
+
+def ablation(file: Path) -> str:
+    """What was tried, as a table: a row for each setting, with the command of its first seed."""
+    if not file.exists():
+        return "Nothing was compared yet.\n"
+    groups = defaultdict(list)
+    for run in _read(file):
+        groups[run["split"], json.dumps({**run["settings"], "seed": None})].append(run)
+    rows = ["| command | epochs | seeds | train accuracy | validation accuracy |", "| --- | --- | --- | --- | --- |"]
+    order = sorted(groups.items(), key=lambda item: (item[1][0]["settings"]["epochs"],
+                                                     -_mean(item[1], "validation_accuracy")))
+    for _, runs in order:
+        seeds = sorted(run["settings"]["seed"] for run in runs)
+        spread = ""
+        if len(runs) > 1:
+            values = [run["validation_accuracy"] for run in runs]
+            spread = f" (standard deviation {100 * statistics.stdev(values):.2f} points)"
+        rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} | {', '.join(map(str, seeds))} "
+                    f"| {_mean(runs, 'train_accuracy'):.2%} | {_mean(runs, 'validation_accuracy'):.2%}{spread} |")
+    return "\n".join(rows) + "\n"
+
+
+def _mean(runs: list[dict], key: str) -> float:
+    return statistics.mean(run[key] for run in runs)
+
+
+def _read(file: Path):
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+# --------------------------------------------------------------------------- tables inside of texts
+
+
+def with_tables(text: str, checkpoints: Path) -> str:
+    """A text with those of the tables that it has a place for, as the checkpoints have them now."""
+    tables = {"figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
+              "ablation": lambda: ablation(checkpoints / "ablation.json")}
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
-        before, _, rest = readme.partition(begin)
-        readme = before + begin + text + end + rest.partition(end)[2]
-    return readme
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = before + begin + table() + end + rest.partition(end)[2]
+    return text
+
+
+def texts(root: Path) -> list[Path]:
+    """The README and the cards."""
+    return [root / "README.md", *sorted((root / "checkpoints").glob("*/README.md"))]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mvit.card", description="Bring the tables in the README and in "
+                                     "the checkpoints' cards up to date.")
+    parser.add_argument("--ablation", nargs="+", type=Path, metavar="RUN", default=[],
+                        help="folders of finished runs with --validation, for the table of what was tried")
+    options = parser.parse_args(arguments)
+    try:
+        if options.ablation:
+            collect(options.ablation, CHECKPOINTS / "ablation.json")
+    except (OSError, KeyError, ValueError, StopIteration) as error:
+        print(f"This is no finished run that held images out: {error}", file=sys.stderr)
+        return 2
+    for file in texts(ROOT):
+        write_text(file, with_tables(file.read_text(encoding="utf-8"), CHECKPOINTS))
+    return 0
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    write_text(readme, with_figures(readme.read_text(encoding="utf-8"), ROOT / "checkpoints"))
+    sys.exit(main())

@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -15,88 +15,114 @@ from PIL import Image
 from torch import Tensor
 
 from mvit.data import DataError, Split, hold_out, load_split
-from mvit.model import CheckpointError, MobileViT
+from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.picture import FIT, to_network_size
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What one pass over a split counted.
-
-    Attributes:
-        confusion: int64, (classes, classes): images by true class and predicted class.
-        confident: int64, (10, 2): images by the highest probability, in tenths, and by whether it was wrong or right.
-        loss: mean cross-entropy, in nats.
-    """
-
-    confusion: Tensor
-    confident: Tensor
-    loss: float
-
-    @property
-    def accuracy(self) -> float:
-        return self.confusion.diag().sum().item() / self.confusion.sum().item()
-
-
 @torch.no_grad()
-def count(model: MobileViT, split: Split, batch_size: int = 500) -> Counts:
-    """Run the network in evaluation mode over a split that lies on its device, without augmentation.
+def predict(model: MobileViT, split: Split, batch_size: int = 500) -> Tensor:
+    """The network's logits, in evaluation mode and without augmentation, for a split that lies on its device.
 
-    With torch.distributed every process takes its share of the images and gets the numbers of all of them.
+    With torch.distributed every process runs its share of the images and gets the logits of all of them.
+
+    Returns:
+        (N, classes), on the split's device.
     """
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    classes = len(model.config.class_names)
-    device = split.labels.device
-    confusion = torch.zeros(classes, classes, dtype=torch.int64, device=device)
-    confident = torch.zeros(10, 2, dtype=torch.int64, device=device)
-    loss = torch.zeros((), device=device)
+    logits = torch.zeros(len(split), len(model.config.class_names), device=split.labels.device)
     training = model.training
     model.eval()
     for index in torch.arange(rank, len(split), world_size).split(batch_size):
-        labels = split.labels[index]
-        logits = model(model.normalize(split.images[index]))
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        confidence, predicted = logits.softmax(1).max(1)
-        confusion += (labels * classes + predicted).bincount(minlength=classes**2).view(classes, classes)
-        tenth = (confidence * 10).long().clamp(max=9)
-        confident += (tenth * 2 + (predicted == labels)).bincount(minlength=20).view(10, 2)
+        logits[index] = model(model.normalize(split.images[index]))
     model.train(training)
     if world_size > 1:
-        for total in (confusion, confident, loss):
-            dist.all_reduce(total)
-    return Counts(confusion.cpu(), confident.cpu(), loss.item() / len(split))
+        dist.all_reduce(logits)
+    return logits
+
+
+def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy in nats, and the share that is right."""
+    return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).float().mean().item()
 
 
 def evaluate(model: MobileViT, split: Split) -> dict:
-    """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats."""
-    counts = count(model, split)
-    correct, totals = counts.confusion.diag(), counts.confusion.sum(1)
-    names = model.config.class_names
+    """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats.
+
+    Confidences, and with them ``reliability``, are those after the network's temperature; the loss is before it.
+    """
+    logits, labels = predict(model, split).cpu(), split.labels.cpu()
+    names, temperature = model.config.class_names, model.config.temperature
+    confusion = (labels * len(names) + logits.argmax(1)).bincount(minlength=len(names) ** 2).view(len(names), -1)
+    correct, totals = confusion.diag(), confusion.sum(1)
+    loss, _ = loss_and_accuracy(logits, labels)
     return {
         "split": split.name,
         "images": len(split),
-        "accuracy": counts.accuracy,
+        "accuracy": correct.sum().item() / len(split),
         "accuracy_interval_95": wilson_interval(correct.sum().item(), len(split)),
-        "loss": counts.loss,
+        "loss": loss,
         "class_names": list(names),
         "per_class_accuracy": {
             name: c / n if n else None for name, c, n in zip(names, correct.tolist(), totals.tolist(), strict=True)
         },
-        "confusion_matrix": counts.confusion.tolist(),
-        "reliability": reliability(counts.confident),
+        "confusion_matrix": confusion.tolist(),
+        "temperature": temperature,
+        "calibration_error": calibration_error(logits / temperature, labels),
+        "calibration_error_at_temperature_1": calibration_error(logits, labels),
+        "reliability": reliability(logits / temperature, labels),
         "date": date.today().isoformat(),
         "torch": torch.__version__,
         "device": split.images.device.type,
     }
 
 
-def reliability(confident: Tensor) -> list[dict]:
+# --------------------------------------------------------------------------- confidence
+
+
+def reliability(logits: Tensor, labels: Tensor) -> list[dict]:
     """For each tenth of confidence how many images fell into it, and what share of them was right."""
+    confidence, predicted = logits.softmax(1).max(1)
+    tenth = (confidence * 10).long().clamp(max=9)
+    counts = (tenth * 2 + (predicted == labels)).bincount(minlength=20).view(10, 2)
     return [
         {"confidence_from": i / 10, "confidence_to": (i + 1) / 10, "images": wrong + right,
          "accuracy": right / (wrong + right) if wrong + right else None}
-        for i, (wrong, right) in enumerate(confident.tolist())
+        for i, (wrong, right) in enumerate(counts.tolist())
     ]
+
+
+def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy are apart, on average over images.
+
+    Bins of equal width, as Guo et al. (arXiv 1706.04599, section 2) have it.
+    """
+    confidence, predicted = logits.softmax(1).max(1)
+    index = (confidence * bins).long().clamp(max=bins - 1)
+    gap = (predicted == labels).double() - confidence.double()
+    return torch.zeros(bins, dtype=torch.float64).index_add(0, index, gap).abs().sum().item() / len(labels)
+
+
+def calibrate(model: MobileViT, split: Split) -> MobileViTConfig:
+    """The network's configuration with the temperature that fits its confidences to these images, never trained on.
+
+    Temperature scaling (Guo et al., section 4.2): logits are divided by one number, which changes no answer.
+    """
+    logits, labels = predict(model, split).double(), split.labels
+    log_temperature = torch.zeros((), dtype=torch.float64, device=logits.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(logits / log_temperature.exp(), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    # Images that are all classified rightly would make it vanish.
+    return replace(model.config, temperature=round(log_temperature.exp().clamp(0.05, 20).item(), 4))
+
+
+# --------------------------------------------------------------------------- what is evaluated
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
@@ -146,6 +172,8 @@ def as_table(result: dict) -> str:
         f"{result['split']}, {result['images']:,} images",
         f"accuracy  {result['accuracy']:.2%}  (95 % interval {low:.2%} to {high:.2%})",
         f"loss      {result['loss']:.4f}",
+        f"calibration error  {result['calibration_error']:.2%} at temperature {result['temperature']:g}, "
+        f"{result['calibration_error_at_temperature_1']:.2%} at 1",
         "",
         f"{'':{width}}  accuracy   predicted: " + " ".join(f"{name[:5]:>5}" for name in names),
     ]

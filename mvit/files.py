@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+CHECKPOINTS = Path(__file__).parent.parent / "checkpoints"  # what the project ships, and training replaces
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 

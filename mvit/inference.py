@@ -61,7 +61,7 @@ class Classifier:
         config = self.model.config
         seen = to_network_size(picture, config.image_size)
         begin = time.perf_counter()
-        probabilities = self._forward(self.model.normalize(as_pixels(seen))).softmax(-1)[0].tolist()
+        probabilities = self.model.probabilities(self._forward(self.model.normalize(as_pixels(seen))))[0].tolist()
         milliseconds = 1000 * (time.perf_counter() - begin)
         near = [r for r in self.reliability if r["confidence_from"] <= max(probabilities) <= r["confidence_to"]]
         confidences = dict(zip(config.class_names, probabilities, strict=True))

@@ -241,6 +241,8 @@ class MobileViTConfig:
         patch_size: side of a patch in pixels of the map, the same in every block.
         kernel_size: side of the blocks' local and fusion convolutions.
         dropout: probability before the classifier.
+        temperature: what logits are divided by before they become probabilities, so that these are as often right as
+            they say (Guo et al., arXiv 1706.04599).
         image_size: side of the pictures it is trained on, in pixels.
         class_names: what the outputs mean, in order.
         mean, std: of the training images' red, green and blue, on a scale of 0 to 1.
@@ -260,6 +262,7 @@ class MobileViTConfig:
     patch_size: int = 2
     kernel_size: int = 3
     dropout: float = 0.0
+    temperature: float = 1.0
     image_size: int = 32
     class_names: tuple[str, ...] = (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -279,6 +282,8 @@ class MobileViTConfig:
                     raise ValueError(f"{f.name} must be a whole number from 1 to 1024, not {value!r}")
         if not all(isinstance(s.mlp_ratio, (int, float)) and 0 < s.mlp_ratio <= 16 for s in stages):
             raise ValueError("mlp_ratio must be a number above 0 and up to 16")
+        if not isinstance(self.temperature, (int, float)) or not 0.01 <= self.temperature <= 100:
+            raise ValueError("temperature must be a number from 0.01 to 100")
         if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
             raise ValueError("class_names must be a list of at least one name")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -294,7 +299,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
     """MobileViT: stem, three stages, head. (B, 3, H, W) normalised pictures -> (B, classes) logits.
 
     >>> model = MobileViT.from_pretrained("checkpoints/reference")
-    >>> probabilities = model(model.normalize(images)).softmax(-1)      # images: uint8, (B, 3, 32, 32)
+    >>> probabilities = model.probabilities(model(model.normalize(images)))      # images: uint8, (B, 3, 32, 32)
     """
 
     def __init__(self, config: MobileViTConfig = MobileViTConfig()):
@@ -332,6 +337,10 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         for stage in self.stages:
             x = stage(x)                        # (B, C, H / stride, W / stride)
         return self.head(x)                     # (B, classes)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, classes) logits to probabilities, at the temperature that they were calibrated with."""
+        return (logits / self.config.temperature).softmax(-1)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MobileViT":

@@ -18,14 +18,15 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mvit.benchmark import CHECKPOINTS, machine
 from mvit.card import model_card
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std
-from mvit.evaluate import count, evaluate
-from mvit.files import replace_folder, write_json, write_text, write_whole
+from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
 from mvit.model import MobileViT, MobileViTConfig
+from mvit.optimizers import OPTIMIZERS, build_optimizers
 
 
 class TrainingError(Exception):
@@ -40,24 +41,36 @@ class Settings:
         recipe: the name of the set of defaults, and of the folder that the weights go to.
         epochs: passes over the training images.
         batch_size: images in a step, of all processes together.
-        learning_rate: AdamW's, at its highest.
-        weight_decay: AdamW's.
+        optimizer: "adamw", or "muon" for the matrices and AdamW for the rest.
+        learning_rate: the optimizers', at its highest.
+        weight_decay: the optimizers'.
+        decay_all: decay biases and norms too.
         schedule: "constant", or "cosine" down to zero at the end.
         warmup_epochs: the learning rate rises linearly over these; may be a fraction.
+        label_smoothing: share of the target that is spread evenly over all classes (Szegedy et al., arXiv 1512.00567).
+        ema: share that an exponential moving average of the weights keeps of itself in a step; it is what is watched
+            and shipped. 0: the weights themselves.
         seed: of the initial weights and of every draw.
-        validation: training images to hold out; the run then reports on them and leaves the test images alone.
+        validation: training images to hold out; the run then reports on them, sets the temperature by them, and
+            leaves the test images alone.
+        final_test: with images held out, read the test images after all, once, at the end.
         model: fields of MobileViTConfig that differ from their defaults.
     """
 
     recipe: str = "reference"
     epochs: int = 20
     batch_size: int = 128
+    optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
+    decay_all: bool = True
     schedule: str = "constant"
     warmup_epochs: float = 0.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
     seed: int = 0
     validation: int = 0
+    final_test: bool = False
     model: dict | None = None
 
     def __post_init__(self):
@@ -67,10 +80,14 @@ class Settings:
         for name in ("weight_decay", "warmup_epochs", "validation", "seed"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
+        for name in ("label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
         if not isinstance(self.model, dict | None):
             raise TrainingError("model must be an object, such as {\"stem_channels\": 24}.")
-        if self.schedule not in SCHEDULES:
-            raise TrainingError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.schedule}.")
+        for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in choices:
+                raise TrainingError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)}.")
 
 
 # Share of the highest learning rate, by the share of the run that is over.
@@ -79,12 +96,19 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
 }
 
-# The reference is the published one: AdamW, constant learning rate, crop and flip, twenty epochs.
-RECIPES: dict[str, Settings] = {"reference": Settings()}
+RECIPES: dict[str, Settings] = {
+    # The published one: AdamW, constant learning rate, crop and flip, twenty epochs.
+    "reference": Settings(),
+    # What the ablation in its card supports.
+    "strong": Settings(
+        recipe="strong", optimizer="muon", learning_rate=4e-3, weight_decay=0.1, decay_all=False, schedule="cosine",
+        warmup_epochs=1, ema=0.999, validation=2000, final_test=True,
+    ),
+}
 
 
 def learning_rate(settings: Settings, epoch: float) -> float:
-    """AdamW's learning rate when ``epoch`` passes over the images (a fraction within one) are done."""
+    """The learning rate when ``epoch`` passes over the images (a fraction within one) are done."""
     warmup = settings.warmup_epochs
     if epoch < warmup:
         return settings.learning_rate * epoch / warmup
@@ -158,13 +182,15 @@ def batches(count: int, batch_size: int, smallest: int, generator: torch.Generat
     return steps
 
 
-def train_epoch(model: nn.Module, network: MobileViT, optimizer: torch.optim.Optimizer, train: Split,
-                settings: Settings, epoch: int, processes: Processes) -> tuple[float, float]:
+def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
+                averaged: AveragedModel | None, train: Split, settings: Settings, epoch: int,
+                processes: Processes) -> tuple[float, float]:
     """One pass over the training images.
 
     Args:
         model: what is called: the network, or DistributedDataParallel around it.
         network: the network itself.
+        averaged: the moving average of its weights, brought up to date after each step; None for none.
         epoch: counted from 0.
 
     Returns:
@@ -187,14 +213,17 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizer: torch.optim.Opt
             index = batch[processes.rank :: processes.world_size].to(device)
             images, labels = train.images[index], train.labels[index]
             logits = model(network.normalize(crop_and_flip(images, offsets[index], flips[index])))
-            loss = F.cross_entropy(logits, labels, reduction="sum")
+            loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=settings.label_smoothing)
 
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(settings, epoch + step / len(steps))
-            optimizer.zero_grad()
+            network.zero_grad()
             # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
             (loss * processes.world_size / len(batch)).backward()
-            optimizer.step()
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(settings, epoch + step / len(steps))
+                optimizer.step()
+            if averaged:
+                averaged.update_parameters(network)
 
             loss_sum += loss.detach()
             correct += (logits.argmax(1) == labels).sum()
@@ -276,27 +305,32 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         data = state["data"]
     processes = Processes.join(device)
 
-    train, watched = load_data(data, settings, processes)
+    train, watched, test = load_data(data, settings, processes)
     fingerprint = train.fingerprint()
     if state and state["fingerprint"] != fingerprint:
         raise TrainingError(f"The run in {folder} began with other training images than those in {data}.")
     watched_as = "validation" if settings.validation else "test"
     network = build_network(settings, train).to(device, memory_format=torch.channels_last)
     train, watched = train.to(device), watched.to(device)
-    # One fused kernel a step instead of several for each of the parameter tensors.
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay,
-                                  fused=True)
+    optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
+                                  settings.decay_all)
+    averaged = None
+    if settings.ema:
+        averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema), use_buffers=True)
+    parts = {"network": network, **{f"optimizer {i}": optimizer for i, optimizer in enumerate(optimizers)},
+             **({"averaged": averaged} if averaged else {})}
     history = []
     if state:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         history, command = state["history"], state["command"]
     model = network if processes.world_size == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
+    shipped = averaged.module if averaged else network
 
     def save_state():
         state = {
             "settings": asdict(settings), "data": data, "command": command, "fingerprint": fingerprint,
-            "history": history, "network": network.state_dict(), "optimizer": optimizer.state_dict(),
+            "history": history, **{name: part.state_dict() for name, part in parts.items()},
         }
         write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
         write_json(folder / "history.json", history)
@@ -309,19 +343,22 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
 
     for epoch in range(len(history), settings.epochs):
         begin = time.perf_counter()
-        train_loss, train_accuracy = train_epoch(model, network, optimizer, train, settings, epoch, processes)
+        train_loss, train_accuracy = train_epoch(model, network, optimizers, averaged, train, settings, epoch,
+                                                 processes)
         trained = time.perf_counter()
         if not math.isfinite(train_loss):
             raise TrainingError(f"The loss is {train_loss} in epoch {epoch + 1}: try a lower learning rate (--lr).")
         processes.average_statistics(network)
-        counts = count(network, watched)
+        if averaged:
+            processes.average_statistics(shipped)
+        watched_loss, watched_accuracy = loss_and_accuracy(predict(shipped, watched), watched.labels)
         history.append({
             "epoch": epoch + 1,
             "train_loss": train_loss,
             "train_accuracy": train_accuracy,
-            f"{watched_as}_loss": counts.loss,
-            f"{watched_as}_accuracy": counts.accuracy,
-            "learning_rate": optimizer.param_groups[0]["lr"],
+            f"{watched_as}_loss": watched_loss,
+            f"{watched_as}_accuracy": watched_accuracy,
+            "learning_rate": optimizers[0].param_groups[0]["lr"],
             "seconds": time.perf_counter() - begin,
             "images_per_second": len(train) / (trained - begin),
         })
@@ -329,16 +366,25 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
             print(epoch_line(history[-1], settings.epochs, watched_as), flush=True)
             save_state()
 
-    evaluation = evaluate(network, watched)
+    if settings.validation:
+        shipped.config = calibrate(shipped, watched)
+    evaluations = {watched_as: evaluate(shipped, watched)}
+    if test:
+        evaluations["test"] = evaluate(shipped, test.to(device))
     if processes.first:
         final = checkpoint.with_name(f".{checkpoint.name}-new")
         shutil.rmtree(final, ignore_errors=True)
         final.mkdir()
         write_text(final / "README.md",
-                   model_card(network, settings, history, evaluation, train.name, command, machine(device), checkpoint))
-        network.save_pretrained(final)  # keeps a card that is there
+                   model_card(shipped, settings, history, evaluations, train.name, command, device,
+                              checkpoint))
+        shipped.save_pretrained(final, config=shipped.config)  # keeps a card that is there
         write_json(final / "history.json", history)
-        write_json(final / "evaluation.json", evaluation)
+        *others, evaluation = evaluations
+        write_json(final / "evaluation.json", evaluations[evaluation])
+        for name in others:
+            write_json(final / f"{name}.json", evaluations[name])
+        write_json(final / "run.json", {"command": command, "settings": asdict(settings)})
         replace_folder(final, checkpoint)
         shutil.rmtree(folder, ignore_errors=True)  # last: until then --resume finishes what is left
         print(f"Checkpoint: {checkpoint}")
@@ -348,20 +394,22 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     return checkpoint
 
 
-def load_data(data: str | None, settings: Settings, processes: Processes) -> tuple[Split, Split]:
-    """The images to train on and those to watch: the test split, or what is held out for validation."""
+def load_data(data: str | None, settings: Settings, processes: Processes) -> tuple[Split, Split, Split | None]:
+    """The images to train on, those to watch (the test split, or what is held out for validation), and those to test
+    on at the end, if that is another split."""
     image_size = (settings.model or {}).get("image_size", MobileViTConfig.image_size)
     if not processes.first:
         dist.barrier()  # the first process downloads, the others find it done
-    train, watched = load_train_and_test(data, image_size)
+    train, test = load_train_and_test(data, image_size)
     if processes.first and processes.world_size > 1:
         dist.barrier()
-    if settings.validation:
-        try:
-            train, watched = hold_out(train, settings.validation)
-        except ValueError as error:
-            raise TrainingError(f"--validation: {error}.") from error
-    return train, watched
+    if not settings.validation:
+        return train, test, None
+    try:
+        train, watched = hold_out(train, settings.validation)
+    except ValueError as error:
+        raise TrainingError(f"--validation: {error}.") from error
+    return train, watched, test if settings.final_test else None
 
 
 def epoch_line(record: dict, epochs: int, watched_as: str) -> str:

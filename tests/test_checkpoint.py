@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import mvit.evaluate
 from mvit import CheckpointError, MobileViT
 from mvit.data import DataError, Split, load_split
-from mvit.evaluate import count, cut_and_fit, evaluate, reliability, wilson_interval, with_classes_of
+from mvit.evaluate import calibrate, cut_and_fit, evaluate, predict, reliability, wilson_interval, with_classes_of
 from mvit.inference import Classifier
 
 ROOT = Path(__file__).parent.parent
@@ -160,12 +161,45 @@ def test_evaluation_counts_what_it_should(tiny):
     assert result["loss"] == pytest.approx(-probabilities.log().mean().item(), rel=1e-5)
     bins = {r["confidence_from"]: (r["images"], r["accuracy"]) for r in result["reliability"] if r["images"]}
     assert bins == {0.4: (1, 1.0), 0.5: (2, 0.0), 0.9: (3, 1.0)}
-    assert count(Known(tiny), split, batch_size=4).loss == pytest.approx(result["loss"], rel=1e-5)
+    torch.testing.assert_close(predict(Known(tiny), split, batch_size=4), predict(Known(tiny), split))
+    # By bins of a fifteenth, 0.45 is alone, two of 0.55 are both wrong, and 0.91 is not in one bin with 0.95 and 0.99.
+    expected = (abs(1 - 0.45) + 2 * 0.55 + abs(1 - 0.91) + abs(2 - 0.95 - 0.99)) / 6
+    assert result["calibration_error"] == pytest.approx(expected, abs=1e-6)
     json.dumps(result)
 
 
 def test_reliability_of_nothing():
-    assert all(record["accuracy"] is None for record in reliability(torch.zeros(10, 2, dtype=torch.long)))
+    assert all(record["accuracy"] is None for record in reliability(torch.zeros(0, 3), torch.zeros(0).long()))
+
+
+def test_calibration_finds_the_temperature_of_what_is_too_sure(tiny, monkeypatch):
+    """Answers drawn from a network's own probabilities, whose logits are then multiplied by three."""
+    torch.manual_seed(0)
+    logits = 2 * torch.randn(4000, 3)
+    labels = torch.multinomial(logits.softmax(1), 1)[:, 0]
+
+    split = Split("made", tiny.class_names, torch.zeros(4000, 3, 1, 1, dtype=torch.uint8), labels,
+                  torch.ones(4000, dtype=torch.bool))
+    monkeypatch.setattr(mvit.evaluate, "predict", lambda network, split: 3 * logits)
+    network = Known(tiny)
+    network.config = calibrate(network, split)
+    assert network.config.temperature == pytest.approx(3, rel=0.1)
+    result = evaluate(network, split)
+    assert result["temperature"] == network.config.temperature
+    assert result["calibration_error"] < 0.02 < 0.08 < result["calibration_error_at_temperature_1"]
+    # The tenths of confidence are the page's, so they are calibrated too.
+    for record in result["reliability"]:
+        if record["images"] > 300:
+            assert record["confidence_from"] - 0.05 < record["accuracy"] < record["confidence_to"] + 0.05
+
+
+def test_a_temperature_stays_within_what_a_configuration_takes(tiny):
+    """Where every answer is right, no temperature would be low enough."""
+    split = Split("made", tiny.class_names, torch.zeros(2, 3, 1, 1, dtype=torch.uint8), torch.tensor([0, 1]),
+                  torch.ones(2, dtype=torch.bool))
+    network = Known(tiny)
+    network.forward = lambda x: 3 * torch.eye(3)[:2]
+    assert 0.01 <= calibrate(network, split).temperature < 1
 
 
 def test_interval():
@@ -224,7 +258,7 @@ def test_classifier_does_what_evaluation_does(checkpoint, folder):
     file = folder / "test" / "green" / "04.jpg"
     answer = classifier(load_picture(file))
     split = load_split(folder, "test")
-    expected = classifier.model(classifier.model.normalize(split.images[14:15])).softmax(-1)[0]
+    expected = classifier.model.probabilities(classifier.model(classifier.model.normalize(split.images[14:15])))[0]
     assert list(answer.confidences) == ["blue", "green", "red"]
     assert list(answer.confidences.values()) == pytest.approx(expected.tolist(), abs=1e-4)  # the fast variant
     assert answer.seen.size == (32, 32)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import torch
 
-from mvit.card import with_figures
+from mvit.card import with_tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_tables_are_up_to_date():
-    assert with_figures(README, ROOT / "checkpoints") == README, "run python -m mvit.card"
+    assert with_tables(README, ROOT / "checkpoints") == README, "run python -m mvit.card"
 
 
 def test_files_it_names_are_there():

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 import train
-from mvit import MobileViT, training
+from mvit import MobileViT, evaluate, mobilevit_xxs, training
+from mvit.optimizers import build_optimizers
 from mvit.training import Settings, TrainingError, batches, learning_rate
 from tests.conftest import TINY
 
@@ -37,7 +38,7 @@ def finished(folder, tmp_path_factory) -> Path:
 
 def test_what_a_run_leaves(finished, folder):
     assert {path.name for path in finished.iterdir()} == {
-        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors"
+        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "run.json"
     }
     history = json.loads((finished / "history.json").read_text())
     assert [record["epoch"] for record in history] == [1, 2, 3]
@@ -68,10 +69,12 @@ def kill_after(epochs, command, output):
     assert (output / "run" / "resume.pt").exists()
 
 
-def test_a_killed_run_ends_with_the_same_weights(finished, folder, tmp_path):
-    output = tmp_path / "killed"
-    kill_after(1, [sys.executable, "train.py", *arguments(folder, output)], output)
-    assert train.main(arguments(folder, output)) == 2  # not silently anew
+@pytest.mark.parametrize("more", [[], ["--optimizer", "muon", "--ema", "0.9", "--schedule", "cosine"]])
+def test_a_killed_run_ends_with_the_same_weights(folder, tmp_path, more):
+    finished, output = tmp_path / "finished", tmp_path / "killed"
+    assert train.main(arguments(folder, finished, *more)) == 0
+    kill_after(1, [sys.executable, "train.py", *arguments(folder, output, *more)], output)
+    assert train.main(arguments(folder, output, *more)) == 2  # not silently anew
     assert train.main(["--output", str(output), "--device", "cpu", "--resume"]) == 0
     expected, weights = (load_file(path / "model.safetensors") for path in (finished, output))
     assert expected.keys() == weights.keys()
@@ -137,6 +140,29 @@ def test_validation_leaves_the_test_images_alone(folder, tmp_path):
     evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert evaluation["images"] == 30
     assert evaluation["split"].startswith("30 lossless images held out")
+    assert not (tmp_path / "run" / "validation.json").exists()
+
+
+def test_the_test_images_are_read_once_where_that_is_asked_for(folder, tmp_path, monkeypatch):
+    read = []
+
+    def predict(model, split):
+        read.append(split.name)
+        return evaluate.predict(model, split)
+
+    monkeypatch.setattr(training, "predict", predict)
+    monkeypatch.setattr(training, "evaluate", lambda model, split: read.append(split.name) or evaluate.evaluate(
+        model, split))
+    assert train.main(arguments(folder, tmp_path / "run", "--validation", "30", "--final-test")) == 0
+    assert len([name for name in read if "held out" not in name]) == 1
+    validation, test = (json.loads((tmp_path / "run" / f"{name}.json").read_text()) for name in (
+        "validation", "evaluation"))
+    assert (validation["images"], test["images"]) == (30, 30)
+    assert "held out" in validation["split"]
+    assert "test split" in test["split"]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["temperature"] == validation["temperature"] == test["temperature"] != 1
+    assert "fitted to the validation images" in (tmp_path / "run" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("wrong", [
@@ -198,9 +224,8 @@ def test_two_processes_make_one_run(folder, tmp_path):
     assert sum(map(sum, evaluation["confusion_matrix"])) == 30
     # The saved network, evaluated here alone, is as good as the two found it together.
     from mvit.data import load_split
-    from mvit.evaluate import evaluate
 
-    alone = evaluate(MobileViT.from_pretrained(output), load_split(folder, "test"))
+    alone = evaluate.evaluate(MobileViT.from_pretrained(output), load_split(folder, "test"))
     assert alone["confusion_matrix"] == evaluation["confusion_matrix"]
     assert alone["loss"] == pytest.approx(evaluation["loss"], rel=1e-4)
 
@@ -218,3 +243,64 @@ def test_learning_rates():
 def test_settings_are_checked():
     with pytest.raises(TrainingError, match="schedule must be one of constant, cosine"):
         Settings(schedule="none")
+    with pytest.raises(TrainingError, match="optimizer must be one of adamw, muon"):
+        Settings(optimizer="sgd")
+
+
+# --------------------------------------------------------------------------- optimizers
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_every_weight_is_changed_by_exactly_one_optimizer(kind):
+    network = mobilevit_xxs().to(memory_format=torch.channels_last)
+    optimizers = build_optimizers(network, kind, 1e-2, 0.1, decay_all=False)
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    network(torch.randn(4, 3, 32, 32)).logsumexp(1).sum().backward()
+    for optimizer in optimizers:
+        optimizer.step()
+    still = {name for name, weight in network.named_parameters() if torch.equal(weight, before[name])}
+    # Where the gradient is zero, only the decay of weights moves anything; these have none.
+    assert all(network.get_parameter(name).ndim == 1 for name in still)
+    sizes = [sum(weight.numel() for group in o.param_groups for weight in group["params"]) for o in optimizers]
+    assert sum(sizes) == sum(weight.numel() for weight in network.parameters())
+    assert len(optimizers) == (2 if kind == "muon" else 1)
+    undecayed = [w for o in optimizers for g in o.param_groups if not g["weight_decay"] for w in g["params"]]
+    assert sum(map(torch.numel, undecayed)) == sum(w.numel() for w in network.parameters() if w.ndim == 1)
+
+
+def test_muon_orthogonalises_what_a_convolution_does_to_channels():
+    """After one step from a plain gradient, the change of a convolution has singular values of about one size."""
+    network = mobilevit_xxs().to(memory_format=torch.channels_last)
+    weight = network.stages[1][1].fuse[0].weight
+    before = weight.detach().clone()
+    optimizers = build_optimizers(network, "muon", 1e-2, 0.0)
+    network(torch.randn(8, 3, 32, 32)).square().sum().backward()
+    gradient = torch.linalg.svdvals(weight.grad.flatten(1))
+    for optimizer in optimizers:
+        optimizer.step()
+    change = torch.linalg.svdvals((weight.detach() - before).flatten(1))
+    assert gradient[0] / gradient[-1] > 5
+    assert change[0] / change[-1] < 3
+    assert change.mean() == pytest.approx(1e-2 * 0.2 * 1152**0.5, rel=0.3)  # the larger side is 9 x 128
+
+
+def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
+    """An average that keeps nearly all of itself is still near the initial weights at the end."""
+    distances = []
+    for ema in ("0", "0.999"):
+        output = tmp_path / ema
+        assert train.main(arguments(folder, output, "--ema", ema)) == 0
+        torch.manual_seed(0)
+        began = MobileViT(MobileViT.from_pretrained(output).config).state_dict()
+        ended = load_file(output / "model.safetensors")
+        distances.append(sum((ended[name] - began[name]).square().sum().item() for name in ended
+                             if ended[name].ndim == 4))
+    assert distances[1] < 0.01 * distances[0]
+
+
+def test_label_smoothing_costs(folder, tmp_path):
+    losses = []
+    for smoothing in ("0", "0.5"):
+        assert train.main(arguments(folder, tmp_path / smoothing, "--label-smoothing", smoothing)) == 0
+        losses.append(json.loads((tmp_path / smoothing / "history.json").read_text())[-1]["train_loss"])
+    assert losses[1] > losses[0] + 0.2
