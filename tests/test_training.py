@@ -295,7 +295,7 @@ def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
         ended = load_file(output / "model.safetensors")
         distances.append(sum((ended[name] - began[name]).square().sum().item() for name in ended
                              if ended[name].ndim == 4))
-    assert distances[1] < 0.01 * distances[0]
+    assert distances[1] < 0.2 * distances[0]  # it begins after the first step
 
 
 def test_label_smoothing_costs(folder, tmp_path):
