@@ -290,8 +290,9 @@ def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
     for ema in ("0", "0.999"):
         output = tmp_path / ema
         assert train.main(arguments(folder, output, "--ema", ema)) == 0
+        config = MobileViT.from_pretrained(output).config
         torch.manual_seed(0)
-        began = MobileViT(MobileViT.from_pretrained(output).config).state_dict()
+        began = MobileViT(config).state_dict()
         ended = load_file(output / "model.safetensors")
         distances.append(sum((ended[name] - began[name]).square().sum().item() for name in ended
                              if ended[name].ndim == 4))
