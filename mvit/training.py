@@ -101,8 +101,8 @@ RECIPES: dict[str, Settings] = {
     "reference": Settings(),
     # What the ablation in its card supports.
     "strong": Settings(
-        recipe="strong", optimizer="muon", learning_rate=4e-3, weight_decay=0.1, decay_all=False, schedule="cosine",
-        warmup_epochs=1, ema=0.999, validation=2000, final_test=True,
+        recipe="strong", optimizer="muon", learning_rate=8e-3, weight_decay=0.1, decay_all=False, schedule="cosine",
+        warmup_epochs=1, validation=2000, final_test=True,
     ),
 }
 
