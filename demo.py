@@ -100,7 +100,7 @@ WELCOME = "The network is given all of the picture in 32 × 32 pixels, with grey
 def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
     """The folders that can be chosen on the page, the one to begin with first."""
     found = [config.parent for config in folder.glob("*/config.json") if not config.parent.name.startswith(".")]
-    return sorted(found, key=lambda path: (path.name != "reference", path.name))
+    return sorted(found, key=lambda path: (path.name != "strong", path.name != "reference", path.name))
 
 
 def load_classifier(checkpoint: str | Path) -> Classifier:
@@ -306,11 +306,10 @@ def efficiency_figures(result: dict | None) -> tuple[str, str]:
     )
 
 
-def downloads(result: dict | None) -> list[gr.DownloadButton]:
-    """The chart as PNG and SVG and the figures as JSON, as files to download."""
-    if not result:
-        return [gr.DownloadButton(interactive=False)] * 3
-    return [gr.DownloadButton(value=file, interactive=True) for file in download_files(json.dumps(result))]
+def show_efficiency(result: dict | None) -> list:
+    """The chart, the table, and both as files to download: PNG, SVG and JSON."""
+    files = download_files(json.dumps(result)) if result else [None] * 3
+    return [*efficiency_figures(result), *(gr.DownloadButton(value=file, interactive=bool(file)) for file in files)]
 
 
 @lru_cache(maxsize=16)
@@ -337,9 +336,9 @@ def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
     try:
         with tempfile.TemporaryDirectory(prefix="mvit-measure-") as folder:
             log, output = Path(folder) / "log", Path(folder) / "result.json"
-            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--rounds", "6",
-                       "--output", str(output)]
-            for variant in ("eager", "folded, channels_last", "frozen"):
+            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--quick", "--rounds", "8",
+                       "--device", "cpu", "--output", str(output)]
+            for variant in ("folded, channels_last", "frozen"):  # the fastest that need nothing but torch
                 command += ["--variant", variant]
             with open(log, "w") as stream:  # in a session of its own, to be ended with all that it starts
                 process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=stream,
@@ -405,7 +404,8 @@ def training_figures(checkpoint: str) -> str:
         return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
     if not figures:
         return "<p>These weights came without the history of their training.</p>"
-    source = f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}.</p>"
+    source = (f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}."
+              f"{_calibrated(evaluation)}</p>")
     return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
                                             ) + f"</div>{source}"
 
@@ -420,6 +420,14 @@ def most_mistaken(evaluation: dict) -> str:
 
 def _evaluated(evaluation: dict | None) -> str:
     return f"; evaluated on: {html.escape(evaluation['split'])}, {evaluation['images']:,} images" if evaluation else ""
+
+
+def _calibrated(evaluation: dict | None) -> str:
+    if not evaluation or evaluation.get("temperature", 1) == 1:
+        return ""
+    before, after = (evaluation[f"calibration_error{which}"] for which in ("_at_temperature_1", ""))
+    return (f" Its confidences are scaled by a temperature of {evaluation['temperature']:g}: expected calibration "
+            f"error {after:.1%}, without it {before:.1%}.")
 
 
 # --------------------------------------------------------------------------- the page
@@ -553,12 +561,13 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
                      for what in ("PNG", "SVG", "JSON")]
     table = gr.HTML()
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    page.load(lambda: read_json(CHECKPOINTS / "benchmark.json"), None, result, **private)
-    gr.on([page.load, result.change], efficiency_figures, result, [chart, table], trigger_mode="always_last", **private)
-    result.change(downloads, result, saved, trigger_mode="always_last", **private)
+    shown = [chart, table, *saved]
+    page.load(lambda: read_json(CHECKPOINTS / "benchmark.json"), None, result, **private).then(
+        show_efficiency, result, shown, **private)
     buttons = [measure, cancel]
     measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **private).then(
         measure_here, checkpoint, [progress, result], concurrency_limit=None, **private).then(
+        show_efficiency, result, shown, **private).then(
         lambda: (gr.Button(interactive=True), gr.Button(interactive=False)), None, buttons, **private)
     cancel.click(stop_measuring, None, None, **private)
     page.unload(stop_measuring)

@@ -131,9 +131,9 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     if evaluation.exists():
         measured = json.loads(evaluation.read_text(encoding="utf-8"))
         accuracy, source = measured["accuracy"], f"measured: {measured['split']}"
-    MobileViT.from_pretrained(checkpoint)
+    ours = MobileViT.from_pretrained(checkpoint)
     found = [
-        Contender("MobileViT-XXS", lambda: MobileViT.from_pretrained(checkpoint), accuracy, source),
+        Contender("MobileViT-XXS", lambda: copy.deepcopy(ours), accuracy, source),
         Contender("ResNet-50, torchvision's stem", lambda: resnet50(cifar_stem=False)),
         Contender("ResNet-50, CIFAR stem", lambda: resnet50(cifar_stem=True), PUBLISHED[1]["accuracy"],
                   "quoted: published figure"),
@@ -190,7 +190,7 @@ def seconds(forward: Forward, x: Tensor, repeats: int) -> list[float]:
 
 @torch.inference_mode()
 def measure(contestants: list[Contender], variants: list[str], device: torch.device, rounds: int = 15,
-            repeats: int = 20, progress: Progress = no_progress) -> tuple[list[dict], list[str]]:
+            repeats: int = 20, progress: Progress = no_progress, batches: bool = True) -> tuple[list[dict], list[str]]:
     """Time every network in every variant, interleaved.
 
     Args:
@@ -200,6 +200,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
         rounds: how often it is each one's turn.
         repeats: pictures a turn, one at a time. A batch of 64 is timed in every third turn.
         progress: wraps what is gone through, and is told what that is, to show how far it has come.
+        batches: time batches too; they take most of the time.
 
     Returns:
         (records, notes): a record for each network, variant and number of threads, as ``benchmark.json`` holds them
@@ -212,7 +213,8 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
             torch.set_num_threads(threads)
             try:
                 single = prepare(contender, variant, 1, device)
-                batch = prepare(contender, variant, BATCH, device) if threads == all_threads else None
+                with_batch = batches and threads == all_threads
+                batch = prepare(contender, variant, BATCH, device) if with_batch else None
                 entries.append(Entry(contender, variant, threads, single, batch))
             except UnavailableError as error:
                 notes.append(f"{variant}: {error}")
@@ -335,9 +337,10 @@ def as_table(result: dict) -> str:
     for m in result["models"]:
         accuracy = "" if m["accuracy"] is None else f"{m['accuracy']:.1%}"
         throughput = "" if m["throughput_64"] is None else f"{m['throughput_64']:.0f}"
+        memory = "" if m["peak_memory"] is None else f"{m['peak_memory'] / 2**20:.0f}"
         lines.append(f"{m['name']:30} {m['variant']:22} {m['device']:4} {m['threads']:7} {m['params'] / 1e6:8.2f} "
                      f"{m['flops'] / 1e6:8.1f} {accuracy:>8} {m['fps']:8.1f} {m['latency_p50_ms']:8.2f} "
-                     f"{m['latency_p95_ms']:8.2f} {throughput:>8} {m['peak_memory'] / 2**20:6.0f}")
+                     f"{m['latency_p95_ms']:8.2f} {throughput:>8} {memory:>6}")
     lines.append("")
     for r in result["ratios"]:
         lines.append(f"{r['kind']} on {r['device']}: {r['ratio']:.1f} x the FPS of {r['against']} "
@@ -346,8 +349,10 @@ def as_table(result: dict) -> str:
 
 
 def run(checkpoint: Path, variants: list[str], devices: list[torch.device], against: tuple[str, ...] = (),
-        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress) -> dict:
+        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress, quick: bool = False) -> dict:
     """The whole comparison on these devices, one after the other: what ``benchmark.json`` holds.
+
+    Quick: one picture at a time only, neither batches nor memory.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -356,8 +361,8 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
     contestants = contenders(checkpoint, against)
     models, notes = [], []
     for device in devices:
-        memory = {c.name: peak_memory(c.name, checkpoint, device) for c in contestants}
-        measured, missing = measure(contestants, variants, device, rounds, repeats, progress)
+        memory = {c.name: None if quick else peak_memory(c.name, checkpoint, device) for c in contestants}
+        measured, missing = measure(contestants, variants, device, rounds, repeats, progress, not quick)
         models += [{**model, "peak_memory": memory[model["name"]]} for model in measured]
         notes += missing
     return {
@@ -384,8 +389,8 @@ def show_progress(steps: Sequence, what: str) -> Iterable:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mvit.benchmark", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--checkpoint", type=Path, metavar="PATH", default=CHECKPOINTS / "reference",
-                        help="ours (default: checkpoints/reference)")
+    parser.add_argument("--checkpoint", type=Path, metavar="PATH", default=CHECKPOINTS / "strong",
+                        help="ours (default: checkpoints/strong)")
     parser.add_argument("--against", choices=("timm",), action="append", default=[],
                         help="also measure timm's mobilevit_xxs")
     parser.add_argument("--variant", choices=VARIANTS, action="append",
@@ -393,6 +398,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), action="append",
                         help="only this; may be repeated (default: cpu, and cuda where there is one)")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns each network has (default: 15)")
+    parser.add_argument("--quick", action="store_true", help="one picture at a time only: no batches, no memory")
     parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "benchmark.json",
                         help="file to write (default: checkpoints/benchmark.json)")
     options = parser.parse_args(arguments)
@@ -401,7 +407,7 @@ def main(arguments: list[str] | None = None) -> int:
     devices = options.device or ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
     try:
         result = run(options.checkpoint, options.variant or list(VARIANTS), list(map(torch.device, devices)),
-                     tuple(options.against), options.rounds, progress=show_progress)
+                     tuple(options.against), options.rounds, progress=show_progress, quick=options.quick)
     except (CheckpointError, UnavailableError, RuntimeError) as error:
         print(str(error).splitlines()[0], file=sys.stderr)
         return 2

@@ -130,8 +130,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         S, N, d = x.shape
-        qkv = self.qkv(x).view(S, N, 3, self.heads, d // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)         # (S, heads, N, d / heads) each
+        qkv = self.qkv(x).view(S, N, 3 * self.heads, d // self.heads).transpose(1, 2)
+        q, k, v = qkv.chunk(3, dim=1)                # (S, heads, N, d / heads) each
         y = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(d / heads)) v
         return self.project(y.transpose(1, 2).reshape(S, N, d))
 
@@ -298,7 +298,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
                 paper_url="https://arxiv.org/abs/2110.02178"):
     """MobileViT: stem, three stages, head. (B, 3, H, W) normalised pictures -> (B, classes) logits.
 
-    >>> model = MobileViT.from_pretrained("checkpoints/reference")
+    >>> model = MobileViT.from_pretrained("checkpoints/strong")
     >>> probabilities = model.probabilities(model(model.normalize(images)))      # images: uint8, (B, 3, 32, 32)
     """
 

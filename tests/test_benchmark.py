@@ -143,6 +143,28 @@ def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys):
     assert "x the FPS of ResNet-50, CIFAR stem" in capsys.readouterr().out
 
 
+def test_quick_times_single_pictures_only(tmp_path, tiny, capsys):
+    from mvit import MobileViT
+
+    MobileViT(tiny).save_pretrained(tmp_path)
+    output = tmp_path / "benchmark.json"
+    assert benchmark.main(["--checkpoint", str(tmp_path), "--variant", "eager", "--rounds", "1", "--quick", "--device",
+                           "cpu", "--output", str(output)]) == 0
+    models = json.loads(output.read_text())["models"]
+    assert {(m["throughput_64"], m["peak_memory"]) for m in models} == {(None, None)}
+    assert all(m["fps"] > 0 for m in models)
+
+
+def test_a_compiled_network_can_be_measured():
+    """What torch.compile gives back is no plain function: it answers to len() with an error."""
+    try:
+        models, _ = measure([Contender("small", lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))],
+                            ["torch.compile"], torch.device("cpu"), rounds=2, repeats=2)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert all(m["fps"] > 0 for m in models) and models[-1]["throughput_64"] > 0
+
+
 def test_command_says_what_is_wrong_in_a_line(tmp_path, capsys):
     assert benchmark.main(["--checkpoint", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
