@@ -318,6 +318,8 @@ def ratios(models: list[dict]) -> list[dict]:
     """How many times the FPS of each other network ours has, each side with its own best variant of the same kind."""
     ours, *others = dict.fromkeys(m["name"] for m in models)
     kinds = {"PyTorch": PYTORCH_VARIANTS, "ONNX Runtime": {"ONNX Runtime"}}
+    if any(m["variant"] == "torch.compile" for m in models):
+        kinds["PyTorch without a compiler"] = PYTORCH_VARIANTS - {"torch.compile"}
     devices = dict.fromkeys(m["device"] for m in models)
     found = []
     for device, (kind, among), other in itertools.product(devices, kinds.items(), others):

@@ -243,7 +243,8 @@ def ablation(file: Path) -> str:
     groups = defaultdict(list)
     for run in _read(file):
         groups[run["split"], json.dumps({**run["settings"], "seed": None})].append(run)
-    rows = ["| command | epochs | seeds | train accuracy | validation accuracy |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| command | epochs | seeds | train accuracy | held out | validation accuracy |",
+            "| --- | --- | --- | --- | --- | --- |"]
     order = sorted(groups.items(), key=lambda item: (item[1][0]["settings"]["epochs"],
                                                      -_mean(item[1], "validation_accuracy")))
     for _, runs in order:
@@ -253,7 +254,8 @@ def ablation(file: Path) -> str:
             values = [run["validation_accuracy"] for run in runs]
             spread = f" (standard deviation {100 * statistics.stdev(values):.2f} points)"
         rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} | {', '.join(map(str, seeds))} "
-                    f"| {_mean(runs, 'train_accuracy'):.2%} | {_mean(runs, 'validation_accuracy'):.2%}{spread} |")
+                    f"| {_mean(runs, 'train_accuracy'):.2%} | {runs[0]['settings']['validation']:,} "
+                    f"| {_mean(runs, 'validation_accuracy'):.2%}{spread} |")
     return "\n".join(rows) + "\n"
 
 

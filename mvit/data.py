@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mvit.model import CIFAR10_CLASSES
 from mvit.picture import PictureError, load_picture, to_network_size
 
 CANONICAL_ROOT = Path(__file__).parent.parent / "data"
 LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
-CIFAR10_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
 
 
@@ -117,7 +117,7 @@ def _load_folder(path: Path, split: str, image_size: int) -> Split:
         ) from error
     lossless = np.array([Path(file).suffix.lower() not in LOSSY_SUFFIXES for file, _ in folder.samples])
     size = CIFAR10_SIZES[split]
-    source = "CIFAR-10" if folder.classes == CIFAR10_CLASSES and len(folder) == size else path.resolve().name
+    source = "CIFAR-10" if tuple(folder.classes) == CIFAR10_CLASSES and len(folder) == size else path.resolve().name
     share = 1 - lossless.mean()
     kind = "lossless copy" if share == 0 else "JPEG copy" if share == 1 else f"{share:.0%} JPEG copy, the rest lossless"
     return _split(f"{source} {split} split, {kind}", folder.classes, images, folder.targets, lossless)

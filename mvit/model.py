@@ -216,6 +216,9 @@ def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 # --------------------------------------------------------------------------- the network
 
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
 @dataclass(frozen=True)
 class StageConfig:
     """One stage: inverted residuals, the first with the stride, and one MobileViT block."""
@@ -264,9 +267,7 @@ class MobileViTConfig:
     dropout: float = 0.0
     temperature: float = 1.0
     image_size: int = 32
-    class_names: tuple[str, ...] = (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    )
+    class_names: tuple[str, ...] = CIFAR10_CLASSES
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 

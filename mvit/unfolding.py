@@ -3,6 +3,7 @@
 Everything is composed as an array and enlarged without smoothing, in milliseconds: a click wants its answer now.
 """
 
+import colorsys
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +95,7 @@ def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
     side = (SIZE - gap * (w - 1)) // w // (W // w) * (W // w)
     pixels = _enlarged(seen, side * w)
     figure = np.full((SIZE, SIZE, 3), 128.0)
+    colours = position_colours(h * w)
     cell = side * w // W
     for i in range(h):
         for j in range(w):
@@ -101,7 +103,7 @@ def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
             edge = max(1, cell // 12)
             frame = np.ones((cell, cell), bool)
             frame[edge:-edge, edge:-edge] = False
-            tokens = np.where(frame[None, :, None, :, None], POSITION_COLOURS[(i * w + j) % 4], tokens)
+            tokens = np.where(frame[None, :, None, :, None], colours[i * w + j], tokens)
             top, left = i * (side + gap), j * (side + gap)
             figure[top : top + side, left : left + side] = tokens.reshape(side, side, 3)
     return _image(figure)
@@ -237,10 +239,17 @@ _STOPS = np.array([(0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252
 HEAT = np.stack([np.interp(np.linspace(0, 5, 256), np.arange(6), _STOPS[:, c]) for c in range(3)], axis=-1)
 
 
+def position_colours(P: int) -> np.ndarray:
+    """A colour for each of the positions in a patch, (P, 3): the usual four, or as many hues as there are positions."""
+    if P <= len(POSITION_COLOURS):
+        return np.array(POSITION_COLOURS[:P], float)
+    return np.array([[255 * c for c in colorsys.hsv_to_rgb(i / P, 0.75, 0.9)] for i in range(P)])
+
+
 def _position_colours(block: BlockAttention) -> np.ndarray:
     (H, W), (h, w) = block.map_size, block.patch_size
     position = (np.arange(H)[:, None] % h) * w + np.arange(W)[None] % w
-    return np.array(POSITION_COLOURS, float)[position % len(POSITION_COLOURS)]      # (H, W, 3)
+    return position_colours(h * w)[position]                                        # (H, W, 3)
 
 
 def _enlarged(seen: Image.Image, size: int = SIZE) -> np.ndarray:

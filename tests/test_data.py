@@ -6,6 +6,7 @@ from PIL import Image
 
 from mvit import data
 from mvit.data import DataError, Split, crop_and_flip, hold_out, load_split, load_train_and_test, mean_and_std
+from mvit.model import CIFAR10_CLASSES
 from tests.conftest import CLASSES
 
 
@@ -89,7 +90,7 @@ def test_canonical_files_are_read(tmp_path, monkeypatch):
     names = [f"data_batch_{i}" for i in range(1, 6)]
     monkeypatch.setattr(cifar10, "train_list", [write(n, {"data": pixels, "labels": [3, 9]}) for n in names])
     monkeypatch.setattr(cifar10, "test_list", [write("test_batch", {"data": pixels, "labels": [0, 1]})])
-    meta = write("batches.meta", {"label_names": data.CIFAR10_CLASSES})
+    meta = write("batches.meta", {"label_names": list(CIFAR10_CLASSES)})
     monkeypatch.setattr(cifar10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
     monkeypatch.setattr(data, "CANONICAL_ROOT", tmp_path)
 
@@ -97,7 +98,7 @@ def test_canonical_files_are_read(tmp_path, monkeypatch):
     assert (len(train), len(test)) == (10, 2)
     assert train.labels.tolist() == [3, 9] * 5
     assert train.lossless.all()
-    assert train.class_names == tuple(data.CIFAR10_CLASSES)
+    assert train.class_names == CIFAR10_CLASSES
     # A record is 1024 red, 1024 green and 1024 blue values, row by row.
     assert test.images[1, 2, 4, 7] == pixels[1, 2 * 1024 + 4 * 32 + 7]
 

@@ -19,6 +19,7 @@ from mvit.unfolding import (
     heads_figure,
     look_inside,
     most_decided,
+    position_colours,
     shapes,
     strongest,
     unfolding_figure,
@@ -140,3 +141,10 @@ def test_the_walk_speaks_of_this_picture(seen, insides):
     assert "4 sequences of 16" in steps[3].text
     assert "1,024 comparisons instead of 4,096" in steps[3].text
     assert "the network says dog, 80%" in steps[5].text
+
+
+@pytest.mark.parametrize("P", [1, 4, 9, 16])
+def test_every_position_has_a_colour_of_its_own(P):
+    colours = position_colours(P)
+    assert colours.shape == (P, 3)
+    assert len({tuple(colour) for colour in colours.round()}) == P

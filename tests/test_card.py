@@ -1,0 +1,69 @@
+"""The tables that are made from what runs leave behind."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from mvit import card
+from mvit.card import ablation, collect, training_speed, with_tables
+from mvit.training import Settings
+
+
+def finished_run(folder, settings, accuracy, command="python train.py"):
+    folder.mkdir()
+    history = [{"epoch": settings.epochs, "train_accuracy": 0.9, "validation_accuracy": accuracy}]
+    files = {"run": {"command": command, "settings": asdict(settings)}, "history": history,
+             "evaluation": {"split": "500 held out", "date": "2026-01-01"}}
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_runs_that_differ_in_the_seed_alone_share_a_row(tmp_path):
+    base, file = Settings(epochs=3, validation=500), tmp_path / "ablation.json"
+    runs = [finished_run(tmp_path / "a", base, 0.70), finished_run(tmp_path / "b", replace(base, seed=1), 0.74),
+            finished_run(tmp_path / "c", replace(base, optimizer="muon"), 0.80, "python train.py --optimizer muon")]
+    collect(runs, file)
+    header, _, first, second = ablation(file).splitlines()
+    assert header == "| command | epochs | seeds | train accuracy | held out | validation accuracy |"
+    assert first == "| `python train.py --optimizer muon` | 3 | 0 | 90.00% | 500 | 80.00% |"  # the better first
+    assert second == ("| `python train.py` | 3 | 0, 1 | 90.00% | 500 | 72.00% (standard deviation 2.83 points) |")
+
+
+def test_a_run_that_is_made_again_takes_its_own_place(tmp_path):
+    settings, file = Settings(epochs=3, validation=500), tmp_path / "ablation.json"
+    collect([finished_run(tmp_path / "a", settings, 0.70)], file)
+    collect([finished_run(tmp_path / "b", settings, 0.75)], file)
+    (run,) = json.loads(file.read_text())
+    assert run["validation_accuracy"] == 0.75
+
+
+def test_what_is_no_run_is_said_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(card, "CHECKPOINTS", tmp_path)
+    assert card.main(["--ablation", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_training_speed_says_what_was_measured(tmp_path):
+    file = tmp_path / "training_speed.json"
+    assert training_speed(file) == "Not measured yet.\n"
+    file.write_text(json.dumps({
+        "machine": "a machine", "threads": 2, "torch": "2", "date": "today", "recipe": "reference",
+        "images_per_second": {"usual": 100.0, "ours": 250.0}, "ratio": 2.5, "minutes_for_20_epochs": 66.7,
+        "step": {"convolution": 0.6, "other": 0.4},
+    }))
+    text = training_speed(file)
+    for words in ("| 100 |", "| 250 |", "2.50 ×", "67 minutes", "convolution 60%", "a machine"):
+        assert words in text
+
+
+@pytest.mark.parametrize("name", ["figures", "speed", "training", "ablation"])
+def test_a_table_is_put_between_its_marks_and_nowhere_else(tmp_path, name):
+    text = f"before\n<!-- {name}: python -m mvit.card -->\nold\n<!-- /{name} -->\nafter\n"
+    made = with_tables(text, tmp_path)
+    assert made.startswith("before\n<!--")
+    assert made.endswith("-->\nafter\n")
+    assert "old" not in made
+    assert with_tables(made, tmp_path) == made
+    assert with_tables("no marks\n", tmp_path) == "no marks\n"
