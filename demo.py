@@ -5,7 +5,9 @@ Host and port as everywhere in Gradio: the environment variables GRADIO_SERVER_N
 
 import argparse
 import atexit
+import hashlib
 import html
+import io
 import json
 import os
 import re
@@ -445,8 +447,27 @@ def picture_input(**options) -> gr.Image:
 
 
 def figure_output(alt_text: str, **options) -> gr.Image:
-    """A figure made on the server, sent without loss."""
-    return gr.Image(show_label=False, format="png", interactive=False, buttons=[], alt_text=alt_text, **options)
+    """A figure made on the server, sent without loss.
+
+    Gradio writes a picture anew under the same name whenever it is the same; who is just being sent it then gets
+    neither the old nor the new (6.31). So the file is made here, once.
+    """
+    image = gr.Image(**{"show_label": False, **options}, format="png", interactive=False, buttons=[], alt_text=alt_text)
+    postprocess = image.postprocess
+    image.postprocess = lambda figure: postprocess(figure and figure_file(figure, Path(image.GRADIO_CACHE)))
+    return image
+
+
+def figure_file(figure: Image.Image, cache: Path) -> str:
+    """The figure as a PNG file in the cache, whole at every moment, whoever else is making the same."""
+    buffer = io.BytesIO()
+    figure.save(buffer, "PNG", compress_level=1)  # a click waits for it
+    file = cache / hashlib.sha256(buffer.getvalue()).hexdigest() / "figure.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as part:
+        part.write(buffer.getvalue())
+    os.replace(part.name, file)  # anew each time: what is old is deleted
+    return str(file)
 
 
 def classify_tab(seen: gr.State, checkpoint: gr.Dropdown) -> None:
@@ -465,9 +486,8 @@ def classify_tab(seen: gr.State, checkpoint: gr.Dropdown) -> None:
         with gr.Column():
             label = gr.Label(label="What the network thinks it is")
             with gr.Row():
-                shown = gr.Image(label="What it sees", format="png", interactive=False, height=180, buttons=[],
-                                 elem_id="seen", min_width=160, scale=0,
-                                 alt_text="The 32 × 32 pixels that the network is given, enlarged")
+                shown = figure_output("The 32 × 32 pixels that the network is given, enlarged", label="What it sees",
+                                      show_label=True, height=180, elem_id="seen", min_width=160, scale=0)
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(WELCOME)
     gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, seen],
