@@ -65,11 +65,13 @@ CSS = """
 .lens { border-collapse: collapse; width: 100%; max-width: 640px; }
 .lens th, .lens td { padding: 6px 10px; text-align: left; border-bottom: 1px solid var(--border-color-primary); }
 .lens .bar { display: inline-block; height: 10px; border-radius: 5px; background: var(--primary-500); }
-.wide { overflow-x: auto; }
-.figures { border-collapse: collapse; font-size: var(--text-sm); white-space: nowrap; }
-.figures th, .figures td { padding: 6px 10px; text-align: left; border-bottom: 1px solid var(--border-color-primary); }
-.chart svg { max-width: 640px; display: block; margin: auto; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 24px; }
+.wide { overflow-x: auto; margin-bottom: 10px; }
+.figures { border-collapse: collapse; border: none !important; font-size: var(--text-sm); white-space: nowrap; }
+.figures th, .figures td { padding: 6px 10px; text-align: left; border: none !important;
+                           border-bottom: 1px solid var(--border-color-primary) !important; }
+.figures thead, .figures tbody, .figures tr { border: none !important; }
+.chart svg { max-width: 560px; display: block; margin: auto; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
 .chart svg text, .charts svg text { font-family: var(--font) !important; }
 .note { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
@@ -91,7 +93,7 @@ FOLLOW_TAB = """() => {
     address.searchParams.set('tab', 'TAB')
     if (window.followTabs) history.replaceState(null, '', address)
 }"""
-CHART = (4.8, 4.0)  # inches: small, so that its words can be read on a phone
+CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
 WELCOME = "The network is given all of the picture in 32 × 32 pixels, with grey bars if it is not square: see it here."
@@ -577,8 +579,9 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
             measure = gr.Button("Measure on this machine", variant="primary")
             cancel = gr.Button("Cancel", variant="stop", interactive=False)
             progress = gr.HTML()
-            saved = [gr.DownloadButton(f"Download {what}", size="sm")
-                     for what in ("PNG", "SVG", "JSON")]
+            gr.Markdown("Download the chart or its figures:", elem_classes="note")
+            with gr.Row():
+                saved = [gr.DownloadButton(what, size="sm", min_width=60) for what in ("PNG", "SVG", "JSON")]
     table = gr.HTML()
     private = {"api_visibility": "private", "show_progress": "hidden"}
     shown = [chart, table, *saved]

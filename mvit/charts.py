@@ -69,12 +69,15 @@ def efficiency(models: list[dict]) -> Draw:
     def draw(axes: Axes) -> None:
         for i, model in enumerate(models):
             quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
-            text = f"{model['name']}\n{model['fps']:.0f} FPS, {model['accuracy']:.1%}{quoted}, {_millions(model)}"
-            _bubble(axes, model, text, below=True, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
-        for model, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
-            text = (f"{model['name']}, published\n{model['fps']:.0f} FPS, {model['accuracy']:.1%} {model['what']}, "
-                    f"{_millions(model)}")
-            _bubble(axes, model, text, below=False, facecolor="none", edgecolor=color, linestyle="--", linewidth=1.5)
+            text = f"{model['name']}\n{model['fps']:.0f} FPS, {_millions(model)}\n{model['accuracy']:.1%}{quoted}"
+            # Of a measured and a published bubble, which are near each other, the upper has its words above.
+            below = model["accuracy"] <= PUBLISHED[min(i, 1)]["accuracy"]
+            _bubble(axes, model, text, below, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
+        for i, (model, color) in enumerate(zip(PUBLISHED, (BLUE, ORANGE), strict=True)):
+            text = (f"{model['name']}, published\n{model['fps']:.0f} FPS, {_millions(model)}\n"
+                    f"{model['accuracy']:.1%} {model['what']}")
+            below = i < len(models) and model["accuracy"] < models[i]["accuracy"]
+            _bubble(axes, model, text, below, facecolor="none", edgecolor=color, linestyle="--", linewidth=1.5)
         points = [*models, *PUBLISHED]
         axes.set_xscale("log")
         axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
@@ -92,7 +95,7 @@ def _bubble(axes: Axes, model: dict, text: str, below: bool, **style) -> None:
     area = 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
     axes.scatter([model["fps"]], [model["accuracy"]], s=area, **style)
     offset = (area**0.5 / 2 + 4) * (-1 if below else 1)
-    axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), textcoords="offset points", fontsize=8,
+    axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), textcoords="offset points", fontsize=9,
                   ha="center", va="top" if below else "bottom")
 
 
@@ -113,6 +116,7 @@ def curves(history: list[dict], quantity: str) -> Draw:
             axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va=side)
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
+        axes.margins(y=0.12)
         axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if quantity == "accuracy":

@@ -354,7 +354,7 @@ def test_cancel_a_measurement_and_measure_on_this_machine_while_others_are_serve
     measured = chart.get_attribute("aria-label")
     for what in ("PNG", "SVG", "JSON"):
         with page.expect_download() as download:
-            page.get_by_role("button", name=f"Download {what}").click()
+            page.get_by_role("button", name=what, exact=True).click()
         file = Path(download.value.path())
         if what == "JSON":
             models = json.loads(file.read_text())["models"]
