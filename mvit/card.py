@@ -207,10 +207,12 @@ def speed(benchmark: Path) -> str:
         rows.append(f"| {m['name']} | {m['params'] / 1e6:.2f} M | {m['flops'] / 1e6:,.1f} | {m['fps']:.0f} "
                     f"| {m['latency_p50_ms']:.2f} / {m['latency_p95_ms']:.2f} ms | {m['variant']}, "
                     f"{m['threads']} thread(s) |")
-    ratios = "; ".join(f"{r['ratio']:.1f} × that of {r['against']} ({r['kind']})" for r in result["ratios"])
+    rows += ["", f"FPS of {result['models'][0]['name']} over that of the others, each side with its own best variant:",
+             "", "| | against | ratio | variants |", "| --- | --- | --- | --- |"]
+    rows += [f"| {r['kind']}, {r['device']} | {r['against']} | {r['ratio']:.1f} × | {r['ours']}; {r['theirs']} |"
+             for r in result["ratios"]]
     return ("\n".join(rows) + f"\n\nMeasured on {result['machine']}, torch {result['torch']}, {result['date']}, one "
-            f"picture at a time, all in one run, interleaved. FPS of {result['models'][0]['name']}, each side with its "
-            f"own best variant: {ratios}.\n")
+            "picture at a time, all in one run, interleaved.\n")
 
 
 # --------------------------------------------------------------------------- what was tried
