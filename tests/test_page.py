@@ -18,6 +18,7 @@ from PIL import Image
 
 import demo
 from mvit import CheckpointError, MobileViT
+from mvit.benchmark import count_flops, count_parameters
 from mvit.examples import EXAMPLES, example_files
 from mvit.picture import load_picture
 
@@ -405,3 +406,20 @@ def test_evaluation_that_is_shipped_belongs_to_the_weights_that_are():
     assert history[-1]["train_accuracy"] >= 0.8694  # the published figure
     assert evaluation["accuracy"] == history[-1]["test_accuracy"]
     assert sum(map(sum, evaluation["confusion_matrix"])) == evaluation["images"] == 10_000
+
+
+def test_the_strong_weights_are_what_their_files_say_and_within_bounds():
+    strong = ROOT / "checkpoints" / "strong"
+    history, test, validation, run, config = (json.loads((strong / f"{name}.json").read_text()) for name in (
+        "history", "evaluation", "validation", "run", "config"))
+    assert len(history) == run["settings"]["epochs"]
+    assert history[-1]["validation_accuracy"] == pytest.approx(validation["accuracy"], abs=1e-6)
+    assert (test["images"], validation["images"]) == (10_000, 2_000)
+    assert "lossless" in validation["split"]
+    assert test["accuracy"] > json.loads((REFERENCE / "evaluation.json").read_text())["accuracy"]
+    assert config["temperature"] == test["temperature"]
+    for result in (test, validation):
+        assert result["calibration_error"] < result["calibration_error_at_temperature_1"]
+    network = MobileViT.from_pretrained(strong)
+    assert count_parameters(network) <= 444_999
+    assert count_flops(network) <= 100e6

@@ -3,16 +3,19 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
-from mvit.card import with_tables
+from mvit.card import texts, with_tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_tables_are_up_to_date():
-    assert with_tables(README, ROOT / "checkpoints") == README, "run python -m mvit.card"
+@pytest.mark.parametrize("file", texts(ROOT), ids=lambda file: file.parent.name)
+def test_tables_are_up_to_date(file):
+    text = file.read_text(encoding="utf-8")
+    assert with_tables(text, ROOT / "checkpoints") == text, "run python -m mvit.card"
 
 
 def test_files_it_names_are_there():
