@@ -122,14 +122,22 @@ def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
     return Classifier(checkpoint)
 
 
+def usable(checkpoint: str) -> Classifier:
+    """The checkpoint's classifier; one that cannot be used is said so on the page."""
+    try:
+        return load_classifier(checkpoint)
+    except CheckpointError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
 # --------------------------------------------------------------------------- the Classify tab
 
 
 def confidences(file: str, checkpoint: str) -> dict[str, float]:
     """The endpoint /classify: one picture in, the confidence of every class out."""
     try:
-        return load_classifier(checkpoint)(load_picture(file)).confidences
-    except (CheckpointError, PictureError) as error:
+        return usable(checkpoint)(load_picture(file)).confidences
+    except PictureError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
@@ -169,14 +177,6 @@ def remark(answer: Answer, milliseconds: float) -> str:
 
 
 # --------------------------------------------------------------------------- the Unfold tab
-
-
-def usable(checkpoint: str) -> Classifier:
-    """The checkpoint's classifier; one that cannot be used is said so on the page."""
-    try:
-        return load_classifier(checkpoint)
-    except CheckpointError as error:
-        raise gr.Error(str(error), print_exception=False) from error
 
 
 def inside(seen: Image.Image, checkpoint: str, number: int) -> BlockInside:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mvit.benchmark import PUBLISHED
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#7f7f7f"
+BLUE, ORANGE = "#0072b2", "#d55e00"
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 
 

@@ -54,11 +54,11 @@ def evaluate(model: MobileViT, split: Split) -> dict:
     names, temperature = model.config.class_names, model.config.temperature
     confusion = (labels * len(names) + logits.argmax(1)).bincount(minlength=len(names) ** 2).view(len(names), -1)
     correct, totals = confusion.diag(), confusion.sum(1)
-    loss, _ = loss_and_accuracy(logits, labels)
+    loss, accuracy = loss_and_accuracy(logits, labels)
     return {
         "split": split.name,
         "images": len(split),
-        "accuracy": correct.sum().item() / len(split),
+        "accuracy": accuracy,
         "accuracy_interval_95": wilson_interval(correct.sum().item(), len(split)),
         "loss": loss,
         "class_names": list(names),

@@ -56,7 +56,7 @@ class Pictures(Dataset):
 
         transforms, config = torchvision.transforms, network.config
         self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
-        self.picture = torchvision.transforms.functional.to_pil_image
+        self.picture = transforms.functional.to_pil_image
         self.transform = transforms.Compose([
             transforms.RandomCrop(config.image_size, padding=4), transforms.RandomHorizontalFlip(),
             transforms.ToTensor(), transforms.Normalize(config.mean, config.std),

@@ -218,9 +218,10 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.opt
             network.zero_grad()
             # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
             (loss * processes.world_size / len(batch)).backward()
+            rate = learning_rate(settings, epoch + step / len(steps))
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(settings, epoch + step / len(steps))
+                    group["lr"] = rate
                 optimizer.step()
             if averaged:
                 averaged.update_parameters(network)
