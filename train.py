@@ -47,6 +47,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     settings.add_argument("--ema", type=float, metavar="X",
                           help="what a moving average of the weights keeps of itself in a step; it is shipped in their "
                                f"place (default: {reference.ema:g}, none)")
+    settings.add_argument("--cutout", type=int, metavar="N",
+                          help="blank a square of N pixels in every training image "
+                               f"(default: {reference.cutout}, none)")
     settings.add_argument("--seed", type=int, metavar="N",
                           help=f"of the first weights and of every random draw (default: {reference.seed})")
     settings.add_argument("--validation", type=int, metavar="N",

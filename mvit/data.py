@@ -199,3 +199,19 @@ def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor, padding: int =
     batch = torch.arange(B, device=device)
     # Indexed axes come first: (B, H, W, 3), which is channels_last once it is viewed as (B, 3, H, W).
     return padded[batch[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
+    """Blank a square in each image (DeVries & Taylor, arXiv 1708.04552): 0, the mean of normalised images.
+
+    Args:
+        images: (B, C, H, W), normalised.
+        centres: int64, (B, 2): row and column of the square's centre; it may reach over the edge.
+        side: in pixels.
+    """
+    rows, columns = (
+        (torch.arange(size, device=images.device) - centres[:, axis : axis + 1] + side // 2).clamp(-1, side)
+        for axis, size in enumerate(images.shape[-2:])
+    )
+    inside = [(0 <= along) & (along < side) for along in (rows, columns)]
+    return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)

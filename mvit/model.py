@@ -43,8 +43,8 @@ def unfold(x: Tensor, patch_size: int | tuple[int, int]) -> Tensor:
     B, d, H, W = x.shape
     if H % h or W % w:
         raise ValueError(f"a {H} x {W} map does not divide into {h} x {w} patches")
-    x = x.permute(0, 2, 3, 1).reshape(B, H // h, h, W // w, w, d)  # rows and columns of patches, and inside them
-    return x.permute(0, 2, 4, 1, 3, 5).reshape(B, h * w, -1, d)
+    x = x.reshape(B, d, H // h, h, W // w, w)  # rows and columns of patches, and inside them
+    return x.permute(0, 3, 5, 2, 4, 1).reshape(B, h * w, -1, d)
 
 
 def fold(x: Tensor, patch_size: int | tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -89,6 +89,17 @@ def conv_bn_silu(in_channels: int, out_channels: int, kernel_size: int, stride: 
         nn.BatchNorm2d(out_channels),
     ]
     return nn.Sequential(*layers, nn.SiLU()) if activation else nn.Sequential(*layers)
+
+
+class GlobalAveragePool(nn.Module):
+    """Each channel's mean over the map. (B, C, H, W) -> (B, C, 1, 1).
+
+    By ``avg_pool2d``, whose gradient keeps the map's memory order. That of a plain mean is spread over a map of no
+    order, on which the operators before it are slow (6 % of a training step on a CPU).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, x.shape[-2:])
 
 
 class InvertedResidual(nn.Module):
@@ -324,7 +335,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
             self.stages.append(nn.Sequential(*layers))
         self.head = nn.Sequential(
             conv_bn_silu(channels, config.head_channels, 1),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(config.dropout),
+            GlobalAveragePool(), nn.Flatten(), nn.Dropout(config.dropout),
             nn.Linear(config.head_channels, len(config.class_names)),
         )
         self.apply(_initialise)

@@ -5,27 +5,44 @@ time of a step goes.
 """
 
 import argparse
+import contextlib
+import multiprocessing as mp
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mvit.benchmark import machine
+from mvit.compat import torchvision
 from mvit.data import CIFAR10_SIZES, Split
 from mvit.files import CHECKPOINTS, write_json
 from mvit.model import MobileViT
 from mvit.optimizers import build_optimizers
-from mvit.training import RECIPES, Processes, Settings, TrainingError, build_network, pick_device, train_epoch
+from mvit.training import (
+    RECIPES,
+    Processes,
+    Settings,
+    TrainingError,
+    build_network,
+    keep_freed_memory,
+    pick_device,
+    train_epoch,
+)
 
 # What an operator's time is counted as, by the beginning of its name.
 KINDS = {
@@ -52,8 +69,6 @@ class Pictures(Dataset):
     """The images one by one, as PIL pictures through torchvision's transforms."""
 
     def __init__(self, split: Split, network: MobileViT):
-        from mvit.compat import torchvision
-
         transforms, config = torchvision.transforms, network.config
         self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
         self.picture = transforms.functional.to_pil_image
@@ -80,36 +95,119 @@ def usual_epoch(network: MobileViT, optimizer: torch.optim.Optimizer, loader: Da
         optimizer.step()
 
 
-def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -> dict:
-    """Both ways, turn by turn: what ``training_speed.json`` holds.
+# What is compared: by which loop, and in how many processes.
+CONTESTANTS = {"usual": ("usual", 1), "ours": ("ours", 1), "ours, two processes": ("ours", 2)}
 
-    Args:
-        settings: of our loop. The usual script has AdamW whatever they say.
-        device: where.
-        rounds: turns for each.
-        steps: batches in a turn. The usual script's workers are started within it, as they are in its every epoch.
-    """
+
+@dataclass
+class Contestant:
+    """A way to train, in processes of its own (what one asks of the allocator must not serve the other) that wait for
+    their turn."""
+
+    workers: list[mp.Process]
+    pipes: list[Connection]
+
+    @classmethod
+    def start(cls, loop: str, count: int, settings: Settings, device: torch.device, steps: int,
+              meeting: Path) -> "Contestant":
+        """``count`` processes with this loop, which find each other by the file ``meeting``."""
+        context = mp.get_context("spawn")
+        workers, pipes = [], []
+        for rank in range(count):
+            here, there = context.Pipe()
+            workers.append(context.Process(
+                target=_work, args=(loop, Processes(rank, count), settings, device, steps, meeting, there)))
+            workers[-1].start()
+            there.close()  # so that a worker that dies is noticed
+            pipes.append(here)
+        return cls(workers, pipes)
+
+    def ask(self, what: str):
+        """Have all its processes take a turn, or profile one; the first one's answer.
+
+        Raises:
+            TrainingError: a process died.
+        """
+        try:
+            for pipe in self.pipes:
+                pipe.send(what)
+            first, *_ = [pipe.recv() for pipe in self.pipes]
+        except (EOFError, OSError) as error:
+            raise TrainingError("A process of the comparison died.") from error
+        return first
+
+    def end(self) -> None:
+        for pipe, worker in zip(self.pipes, self.workers, strict=True):
+            pipe.close()
+            worker.join()
+
+
+def _work(loop: str, processes: Processes, settings: Settings, device: torch.device, steps: int, meeting: Path,
+          pipe: Connection) -> None:
+    """A process: an epoch of ``steps`` batches whenever it is asked for one, until nobody is there to ask."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes.world_size))
     split = made_images(settings.batch_size * steps)
-    networks = {name: build_network(settings, split).to(device) for name in ("usual", "ours")}
-    loader = DataLoader(Pictures(split, networks["usual"]), settings.batch_size, shuffle=True, num_workers=2)
-    plain = torch.optim.AdamW(networks["usual"].parameters(), settings.learning_rate)
-    ours = networks["ours"].to(memory_format=torch.channels_last)
-    optimizers = build_optimizers(ours, settings.optimizer, settings.learning_rate, settings.weight_decay,
-                                  settings.decay_all)
-    here = split.to(device)
-    turns = {
-        "usual": lambda: usual_epoch(networks["usual"], plain, loader, device),
-        "ours": lambda: train_epoch(ours, ours, optimizers, None, here, settings, 0, Processes()),
-    }
-    times = defaultdict(list)
-    for _ in tqdm(range(rounds + 1), desc="rounds", disable=None):
-        for name, turn in turns.items():
+    network = build_network(settings, split).to(device)
+    if loop == "usual":
+        loader = DataLoader(Pictures(split, network), settings.batch_size, shuffle=True, num_workers=2,
+                            multiprocessing_context=mp.get_all_start_methods()[0])  # the system's default
+        optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate)
+
+        def turn():
+            usual_epoch(network, optimizer, loader, device)
+    else:
+        keep_freed_memory()
+        here = split.to(device)
+        network = model = network.to(memory_format=torch.channels_last)
+        if processes.world_size > 1:
+            dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=processes.rank,
+                                    world_size=processes.world_size)
+            model = DistributedDataParallel(network, forward_sync_buffers=False)
+        optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
+                                      settings.decay_all)
+
+        def turn():
+            train_epoch(model, network, optimizers, None, here, settings, 0, processes)
+    with contextlib.suppress(EOFError):  # nobody asks any more
+        while True:
+            if pipe.recv() == "profile":
+                pipe.send(step_profile(turn, device))
+                continue
             begin = time.perf_counter()
             turn()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            times[name].append(time.perf_counter() - begin)
-    speed = {name: len(split) / statistics.median(found[1:]) for name, found in times.items()}  # the first warms up
+            pipe.send(time.perf_counter() - begin)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -> dict:
+    """All of them, turn by turn: what ``training_speed.json`` holds.
+
+    Args:
+        settings: of our loop. The usual script has AdamW whatever they say.
+        device: where. Two processes are compared on a CPU alone.
+        rounds: turns for each.
+        steps: batches in a turn. The usual script's workers are started within it, as they are in its every epoch.
+
+    Raises:
+        TrainingError: a process died.
+    """
+    times = defaultdict(list)
+    with contextlib.ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mvit-")))
+        contestants = {}
+        for name, (loop, count) in CONTESTANTS.items():
+            if count == 1 or device.type == "cpu":
+                contestants[name] = Contestant.start(loop, count, settings, device, steps, folder / "meeting")
+                ending.callback(contestants[name].end)
+        for _ in tqdm(range(rounds + 1), desc="rounds", disable=None):
+            for name, contestant in contestants.items():
+                times[name].append(contestant.ask("turn"))
+        step = contestants["ours"].ask("profile")
+    images = settings.batch_size * steps
+    speed = {name: images / statistics.median(found[1:]) for name, found in times.items()}  # the first warms up
     return {
         "machine": machine(device),
         "threads": torch.get_num_threads(),
@@ -120,9 +218,9 @@ def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -
         "batch_size": settings.batch_size,
         "rounds": rounds,
         "images_per_second": speed,
-        "ratio": speed["ours"] / speed["usual"],
-        "minutes_for_20_epochs": 20 * CIFAR10_SIZES["train"] / speed["ours"] / 60,
-        "step": step_profile(turns["ours"], device),
+        "ratio": {name: found / speed["usual"] for name, found in speed.items() if name != "usual"},
+        "minutes_for_20_epochs": {name: 20 * CIFAR10_SIZES["train"] / found / 60 for name, found in speed.items()},
+        "step": step,
     }
 
 
@@ -158,8 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     write_json(options.output, result)
     print(f"{result['machine']}, {result['threads']} thread(s), torch {result['torch']}")
     for name, speed in result["images_per_second"].items():
-        print(f"{name:6} {speed:7.0f} images/s")
-    print(f"ratio  {result['ratio']:7.2f}; twenty epochs in {result['minutes_for_20_epochs']:.0f} minutes")
+        print(f"{name:20} {speed:7.0f} images/s, {result['ratio'].get(name, 1):.2f} x; twenty epochs in "
+              f"{result['minutes_for_20_epochs'][name]:.0f} minutes")
     print("a step: " + ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items()))
     return 0
 

@@ -50,11 +50,13 @@ def test_training_speed_says_what_was_measured(tmp_path):
     assert training_speed(file) == "Not measured yet.\n"
     file.write_text(json.dumps({
         "machine": "a machine", "threads": 2, "torch": "2", "date": "today", "recipe": "reference",
-        "images_per_second": {"usual": 100.0, "ours": 250.0}, "ratio": 2.5, "minutes_for_20_epochs": 66.7,
+        "images_per_second": {"usual": 100.0, "ours": 250.0, "ours, two processes": 300.0},
+        "minutes_for_20_epochs": {"usual": 166.7, "ours": 66.7, "ours, two processes": 55.6},
         "step": {"convolution": 0.6, "other": 0.4},
     }))
     text = training_speed(file)
-    for words in ("| 100 |", "| 250 |", "2.50 ×", "67 minutes", "convolution 60%", "a machine"):
+    for words in ("| 100 | 1.00 × | 167 min |", "| 250 | 2.50 × | 67 min |", "| 300 | 3.00 × | 56 min |",
+                  "convolution 60%", "a machine"):
         assert words in text
 
 

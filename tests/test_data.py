@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from mvit import data
-from mvit.data import DataError, Split, crop_and_flip, hold_out, load_split, load_train_and_test, mean_and_std
+from mvit.data import DataError, Split, crop_and_flip, cut_out, hold_out, load_split, load_train_and_test, mean_and_std
 from mvit.model import CIFAR10_CLASSES
 from tests.conftest import CLASSES
 
@@ -163,3 +163,17 @@ def test_a_centred_window_is_the_image_itself():
     result = crop_and_flip(images, torch.full((5, 2), 4), torch.zeros(5, dtype=torch.bool))
     assert torch.equal(result, images)
     assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("side", [1, 3, 4])
+def test_cut_out_by_its_definition(side):
+    """A square of that side around the centre, as far as it lies in the image, and nothing else."""
+    images = torch.randn(4, 3, 8, 6) + 10
+    centres = torch.tensor([[4, 3], [0, 0], [7, 5], [0, 5]])
+    result = cut_out(images, centres, side)
+    for image, blanked, (row, column) in zip(images, result, centres.tolist(), strict=True):
+        expected = image.clone()
+        top, left = row - side // 2, column - side // 2
+        expected[:, max(top, 0):top + side, max(left, 0):left + side] = 0
+        assert torch.equal(blanked, expected)
+    assert (result[0] == 0).sum() == 3 * side**2

@@ -18,6 +18,7 @@ from mvit import (
     unfold,
 )
 from mvit.benchmark import count_flops, count_parameters
+from mvit.model import GlobalAveragePool
 
 # --------------------------------------------------------------------------- unfold and fold
 
@@ -154,6 +155,17 @@ def test_attention_reaches_only_pixels_of_the_same_position():
     expected = torch.zeros(8, 8, dtype=torch.bool)
     expected[0::2, 1::2] = True
     assert torch.equal(different, expected)
+
+
+def test_global_average_pool():
+    x = torch.randn(2, 8, 5, 3).to(memory_format=torch.channels_last).requires_grad_()
+    y = GlobalAveragePool()(x)
+    torch.testing.assert_close(y, x.mean((2, 3), keepdim=True))
+    orders = []
+    x.register_hook(lambda gradient: orders.append(gradient.is_contiguous(memory_format=torch.channels_last)))
+    y.square().sum().backward()
+    torch.testing.assert_close(x.grad, (2 * y / 15).expand_as(x))
+    assert orders == [True]
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """The comparison of training speeds compares two loops that train, and counts what it says."""
 
 import json
+import multiprocessing
 
 import pytest
 import torch
@@ -39,7 +40,10 @@ def test_command(tmp_path, capsys):
     assert throughput.main(["--rounds", "1", "--steps", "1", "--device", "cpu", "--output", str(output)]) == 0
     result = json.loads(output.read_text())
     speed = result["images_per_second"]
-    assert result["ratio"] == pytest.approx(speed["ours"] / speed["usual"])
-    assert result["minutes_for_20_epochs"] == pytest.approx(1e6 / speed["ours"] / 60)
+    assert list(speed) == ["usual", "ours", "ours, two processes"]
+    assert result["ratio"]["ours"] == pytest.approx(speed["ours"] / speed["usual"])
+    assert result["minutes_for_20_epochs"]["ours"] == pytest.approx(1e6 / speed["ours"] / 60)
     assert f"{speed['ours']:.0f} images/s" in capsys.readouterr().out
+    assert sum(result["step"].values()) == pytest.approx(1)
+    assert not multiprocessing.active_children()
     assert throughput.main(["--device", "toaster"]) == 2

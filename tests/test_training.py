@@ -247,6 +247,27 @@ def test_settings_are_checked():
         Settings(optimizer="sgd")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_memory_serves_the_next_step():
+    """Ten tensors of 64 MB, each freed before the next: the pages of the first serve them all."""
+    program = (
+        "import resource, sys, torch\n"
+        "from mvit.training import keep_freed_memory\n"
+        "if sys.argv[1] == 'keep' and not keep_freed_memory(): print(-1); sys.exit()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.ones(2**24)\n"
+        "before = faults()\n"
+        "for _ in range(10): torch.ones(2**24)\n"
+        "print(faults() - before)\n"
+    )
+    kept, handed_back = (
+        int(subprocess.run([sys.executable, "-c", program, what], check=True, capture_output=True, text=True).stdout)
+        for what in ("keep", "default"))
+    if kept == -1:
+        pytest.skip("not glibc")
+    assert kept < 0.1 * handed_back
+
+
 # --------------------------------------------------------------------------- optimizers
 
 
@@ -305,3 +326,12 @@ def test_label_smoothing_costs(folder, tmp_path):
         assert train.main(arguments(folder, tmp_path / smoothing, "--label-smoothing", smoothing)) == 0
         losses.append(json.loads((tmp_path / smoothing / "history.json").read_text())[-1]["train_loss"])
     assert losses[1] > losses[0] + 0.2
+
+
+def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
+    losses = []
+    for side in ("0", "44"):
+        assert train.main(arguments(folder, tmp_path / side, "--cutout", side)) == 0
+        losses.append(json.loads((tmp_path / side / "history.json").read_text())[-1]["train_loss"])
+    assert losses[1] > losses[0] + 0.1
+    assert "a square of 44 x 44 pixels is blanked" in (tmp_path / "44" / "README.md").read_text()
