@@ -47,6 +47,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     settings.add_argument("--ema", type=float, metavar="X",
                           help="what a moving average of the weights keeps of itself in a step; it is shipped in their "
                                f"place (default: {reference.ema:g}, none)")
+    settings.add_argument("--randaugment", type=int, metavar="M",
+                          help="change every training image by one of RandAugment's operations, as much as M of 30 "
+                               f"(default: {reference.randaugment}, none)")
     settings.add_argument("--cutout", type=int, metavar="N",
                           help="blank a square of N pixels in every training image "
                                f"(default: {reference.cutout}, none)")

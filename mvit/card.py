@@ -69,6 +69,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     averaged = (f"an exponential moving average over the run's steps ({settings.ema:g}), as it was after"
                 if settings.ema else "those of")
     smoothing = f", labels smoothed by {settings.label_smoothing:g}" if settings.label_smoothing else ""
+    operation = f"; one of RandAugment's operations, magnitude {settings.randaugment}" if settings.randaugment else ""
     cutout = f"; a square of {settings.cutout} x {settings.cutout} pixels is blanked" if settings.cutout else ""
     accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
     rows = "\n".join(
@@ -130,7 +131,7 @@ probabilities = model.probabilities(model(model.normalize(images)))  # images: u
 | --- | --- |
 {settings_rows}
 
-Augmentation: random crop (4 pixels of padding) and horizontal flip{cutout}. Loss: cross-entropy{smoothing}.
+Augmentation: random crop (4 pixels of padding) and horizontal flip{operation}{cutout}. Loss: cross-entropy{smoothing}.
 
 | stage | channels | transformer width | layers | heads | stride |
 | --- | --- | --- | --- | --- | --- |

@@ -215,3 +215,24 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
     )
     inside = [(0 <= along) & (along < side) for along in (rows, columns)]
     return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)
+
+
+def rand_augment(images: Tensor, magnitude: int, groups: int = 32) -> Tensor:
+    """Change colours or shape by one of RandAugment's operations (Cubuk et al., arXiv 1909.13719), as torchvision has
+    them.
+
+    Args:
+        images: uint8, (B, 3, H, W).
+        magnitude: how much, from 0 to 30.
+        groups: parts of the batch, each with an operation of its own from torch's global generator. As many as there
+            are images would take thrice the time.
+
+    Returns:
+        uint8, (B, 3, H, W), channels_last.
+    """
+    import mvit.compat  # noqa: F401, I001 - before torchvision
+    from torchvision.transforms import InterpolationMode, v2
+
+    operation = v2.RandAugment(num_ops=1, magnitude=magnitude, interpolation=InterpolationMode.BILINEAR)
+    changed = torch.cat([operation(part) for part in images.chunk(groups)])
+    return changed.contiguous(memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mvit.card import model_card
-from mvit.data import Split, crop_and_flip, cut_out, hold_out, load_train_and_test, mean_and_std
+from mvit.data import Split, crop_and_flip, cut_out, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
 from mvit.model import MobileViT, MobileViTConfig
@@ -52,6 +52,7 @@ class Settings:
         schedule: "constant", or "cosine" down to zero at the end.
         warmup_epochs: the learning rate rises linearly over these; may be a fraction.
         label_smoothing: share of the target that is spread evenly over all classes (Szegedy et al., arXiv 1512.00567).
+        randaugment: how much one of RandAugment's operations changes every training image, of 30; 0: not at all.
         cutout: side in pixels of a square that is blanked in every training image; 0: none.
         ema: share that an exponential moving average of the weights keeps of itself in a step; it is what is watched
             and shipped. 0: the weights themselves.
@@ -73,6 +74,7 @@ class Settings:
     warmup_epochs: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
+    randaugment: int = 0
     cutout: int = 0
     seed: int = 0
     validation: int = 0
@@ -83,9 +85,11 @@ class Settings:
         for name in ("epochs", "batch_size", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"{name} must be above zero, not {getattr(self, name)}.")
-        for name in ("weight_decay", "warmup_epochs", "cutout", "validation", "seed"):
+        for name in ("weight_decay", "warmup_epochs", "randaugment", "cutout", "validation", "seed"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
+        if self.randaugment > 30:
+            raise TrainingError(f"randaugment must be 30 or less, not {self.randaugment}.")
         for name in ("label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
@@ -223,7 +227,7 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.opt
     offsets = torch.randint(0, 9, (len(train), 2), generator=generator).to(device)
     flips = (torch.rand(len(train), generator=generator) < 0.5).to(device)
     centres = torch.randint(0, train.images.shape[-1], (len(train), 2), generator=generator).to(device)
-    torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout
+    torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout, RandAugment
 
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -234,7 +238,10 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.opt
         for step, batch in enumerate(steps):
             index = batch[processes.rank :: processes.world_size].to(device)
             labels = train.labels[index]
-            images = network.normalize(crop_and_flip(train.images[index], offsets[index], flips[index]))
+            images = crop_and_flip(train.images[index], offsets[index], flips[index])
+            if settings.randaugment:
+                images = rand_augment(images, settings.randaugment)
+            images = network.normalize(images)
             if settings.cutout:
                 images = cut_out(images, centres[index], settings.cutout)
             logits = model(images)

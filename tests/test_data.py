@@ -5,7 +5,17 @@ import torch
 from PIL import Image
 
 from mvit import data
-from mvit.data import DataError, Split, crop_and_flip, cut_out, hold_out, load_split, load_train_and_test, mean_and_std
+from mvit.data import (
+    DataError,
+    Split,
+    crop_and_flip,
+    cut_out,
+    hold_out,
+    load_split,
+    load_train_and_test,
+    mean_and_std,
+    rand_augment,
+)
 from mvit.model import CIFAR10_CLASSES
 from tests.conftest import CLASSES
 
@@ -177,3 +187,19 @@ def test_cut_out_by_its_definition(side):
         expected[:, max(top, 0):top + side, max(left, 0):left + side] = 0
         assert torch.equal(blanked, expected)
     assert (result[0] == 0).sum() == 3 * side**2
+
+
+def test_rand_augment_draws_for_each_group_anew():
+    """Copies of one picture: alike within a group, not all alike, and the same from the same draw."""
+    ramp = torch.arange(32 * 32).view(32, 32) % 251
+    image = torch.stack((ramp, ramp.T, 255 - ramp)).to(torch.uint8)
+    results = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        results.append(rand_augment(image.expand(8, 3, 32, 32), 9, groups=4))
+    assert torch.equal(*results)
+    (changed, _), pairs = results, results[0].unflatten(0, (4, 2))
+    assert torch.equal(pairs[:, 0], pairs[:, 1])
+    assert len({pair[0].numpy().tobytes() for pair in pairs}) >= 3
+    assert changed.dtype == torch.uint8
+    assert changed.is_contiguous(memory_format=torch.channels_last)
