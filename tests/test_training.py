@@ -69,7 +69,8 @@ def kill_after(epochs, command, output):
     assert (output / "run" / "resume.pt").exists()
 
 
-@pytest.mark.parametrize("more", [[], ["--optimizer", "muon", "--ema", "0.9", "--schedule", "cosine"]])
+@pytest.mark.parametrize("more", [[], ["--optimizer", "muon", "--ema", "0.9", "--schedule", "cosine", "--cutout", "8",
+                                       "--randaugment", "9"]])
 def test_a_killed_run_ends_with_the_same_weights(folder, tmp_path, more):
     finished, output = tmp_path / "finished", tmp_path / "killed"
     assert train.main(arguments(folder, finished, *more)) == 0
