@@ -181,7 +181,7 @@ def keep_freed_memory() -> bool:
     """Have glibc keep the memory of freed tensors for the next step, instead of handing it back after each.
 
     A feature map of a batch is tens of megabytes. By default glibc asks the kernel for each of them, and the kernel
-    clears every page of it once more: some 80,000 page faults a step, a quarter of its time.
+    clears every page of it once more: more than 10,000 page faults a step, a quarter of its time.
 
     Returns:
         whether it will: elsewhere than with glibc nothing is changed.
