@@ -210,7 +210,7 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
         side: in pixels.
     """
     rows, columns = (
-        (torch.arange(size, device=images.device) - centres[:, axis : axis + 1] + side // 2).clamp(-1, side)
+        torch.arange(size, device=images.device) - centres[:, axis : axis + 1] + side // 2
         for axis, size in enumerate(images.shape[-2:])
     )
     inside = [(0 <= along) & (along < side) for along in (rows, columns)]

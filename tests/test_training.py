@@ -321,18 +321,19 @@ def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
     assert distances[1] < 0.2 * distances[0]  # it begins after the first step
 
 
+def last_train_loss(folder, output, *more):
+    """Of a run with these options."""
+    assert train.main(arguments(folder, output, *more)) == 0
+    return json.loads((output / "history.json").read_text())[-1]["train_loss"]
+
+
 def test_label_smoothing_costs(folder, tmp_path):
-    losses = []
-    for smoothing in ("0", "0.5"):
-        assert train.main(arguments(folder, tmp_path / smoothing, "--label-smoothing", smoothing)) == 0
-        losses.append(json.loads((tmp_path / smoothing / "history.json").read_text())[-1]["train_loss"])
+    losses = [last_train_loss(folder, tmp_path / smoothing, "--label-smoothing", smoothing)
+              for smoothing in ("0", "0.5")]
     assert losses[1] > losses[0] + 0.2
 
 
 def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
-    losses = []
-    for side in ("0", "44"):
-        assert train.main(arguments(folder, tmp_path / side, "--cutout", side)) == 0
-        losses.append(json.loads((tmp_path / side / "history.json").read_text())[-1]["train_loss"])
+    losses = [last_train_loss(folder, tmp_path / side, "--cutout", side) for side in ("0", "44")]
     assert losses[1] > losses[0] + 0.1
     assert "a square of 44 x 44 pixels is blanked" in (tmp_path / "44" / "README.md").read_text()
