@@ -228,7 +228,8 @@ def test_upload_a_picture_and_read_the_answer(page, drawn):
     source = seen.get_attribute("src")
     assert source.endswith(".png")  # lossless
     assert seen.get_attribute("alt")
-    assert seen.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [320, 320]
+    assert seen.evaluate("async image => { await image.decode()  // it may still be on its way\n"
+                         "return [image.naturalWidth, image.naturalHeight] }") == [320, 320]
 
 
 def test_open_an_example(page):
