@@ -5,6 +5,7 @@ On several processes or cards: ``torchrun --nproc-per-node=N train.py``.
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict, replace
@@ -88,7 +89,10 @@ def settings_for(options: argparse.Namespace) -> Settings:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    command = shlex.join(["python", "train.py", *(sys.argv[1:] if arguments is None else arguments)])
+    # Several processes normalize their shares of a batch apart, so that how many there were belongs to the recipe.
+    processes = os.environ.get("LOCAL_WORLD_SIZE")
+    launcher = ["torchrun", f"--nproc-per-node={processes}"] if processes else ["python"]
+    command = shlex.join([*launcher, "train.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         settings = settings_for(options)
         run(settings, options.data, options.output, pick_device(options.device), command, options.resume)

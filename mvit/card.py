@@ -19,6 +19,7 @@ import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from mvit.benchmark import PUBLISHED, count_flops, count_parameters, fastest, machine
+from mvit.evaluate import wilson_interval
 from mvit.files import CHECKPOINTS, write_json, write_text
 from mvit.model import MobileViT
 
@@ -188,13 +189,13 @@ def training_speed(file: Path) -> str:
     if not file.exists():
         return "Not measured yet.\n"
     result = _read(file)
-    speed = result["images_per_second"]
     step = ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items())
     ways = {"usual": "the usual script: contiguous maps, plain AdamW, two workers that load PIL pictures",
             "ours": f"`train.py`, recipe {result['recipe']}",
             "ours, two processes": "the same by `torchrun --nproc-per-node=2`, the threads shared out"}
-    rows = "\n".join(f"| {ways[name]} | {found:.0f} | {found / speed['usual']:.2f} × "
-                     f"| {result['minutes_for_20_epochs'][name]:.0f} min |" for name, found in speed.items())
+    rows = "\n".join(f"| {ways[name]} | {found:.0f} | {result['ratio'].get(name, 1):.2f} × "
+                     f"| {result['minutes_for_20_epochs'][name]:.0f} min |"
+                     for name, found in result["images_per_second"].items())
     return ("| | images/s | | twenty epochs of CIFAR-10 |\n| --- | --- | --- | --- |\n" + rows +
             f"\n\nMeasured on {result['machine']}, {result['threads']} thread(s), torch {result['torch']}, "
             f"{result['date']}, turn by turn. Operators' shares of a step: {step}.\n")
@@ -227,41 +228,51 @@ def collect(runs: list[Path], file: Path) -> None:
     Raises:
         OSError, KeyError, ValueError: a folder is no such run.
     """
-    known = {json.dumps(r["settings"]): r for r in _read(file)} if file.exists() else {}
+    known = {_same(r["settings"]): r for r in _read(file)} if file.exists() else {}
     for run in runs:
-        about, last = _read(run / "run.json"), _read(run / "history.json")[-1]
-        validation = _read(next(f for f in (run / "validation.json", run / "evaluation.json") if f.exists()))
-        known[json.dumps(about["settings"])] = {
+        about, last, evaluation = (_read(run / f"{name}.json") for name in ("run", "history", "evaluation"))
+        tested = (run / "validation.json").exists()
+        validation = _read(run / "validation.json") if tested else evaluation
+        known[_same(about["settings"])] = {
             **about,
-            "validation_accuracy": last["validation_accuracy"],
-            "train_accuracy": last["train_accuracy"],
+            "validation_accuracy": last[-1]["validation_accuracy"],
+            "train_accuracy": last[-1]["train_accuracy"],
             "split": validation["split"],
             "date": validation["date"],
+            "test": tested and {name: evaluation[name] for name in ("split", "accuracy", "accuracy_interval_95")},
         }
     write_json(file, list(known.values()))
 
 
+def _same(settings: dict, **others) -> str:
+    """Equal for settings that are; one that came later was off in the runs before it."""
+    return json.dumps({name: value for name, value in {**settings, **others}.items() if value}, sort_keys=True)
+
+
 def ablation(file: Path) -> str:
-    """What was tried, as a table: a row for each setting, with the command of its first seed."""
+    """What was tried, as a table: a row for each setting, with the command of its lowest seed."""
     if not file.exists():
         return "Nothing was compared yet.\n"
     groups = defaultdict(list)
     for run in _read(file):
-        groups[run["split"], json.dumps({**run["settings"], "seed": None})].append(run)
-    rows = ["| command | epochs | seeds | train accuracy | held out | validation accuracy |",
-            "| --- | --- | --- | --- | --- | --- |"]
+        groups[run["split"], _same(run["settings"], seed=None, final_test=None)].append(run)
+    rows = ["| command | epochs | seeds | train accuracy | held out | validation accuracy | test accuracy |",
+            "| --- | --- | --- | --- | --- | --- | --- |"]
     order = sorted(groups.items(), key=lambda item: (item[1][0]["settings"]["epochs"],
                                                      -_mean(item[1], "validation_accuracy")))
     for _, runs in order:
-        seeds = sorted(run["settings"]["seed"] for run in runs)
-        spread = ""
-        if len(runs) > 1:
-            values = [run["validation_accuracy"] for run in runs]
-            spread = f" (standard deviation {100 * statistics.stdev(values):.2f} points)"
-        rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} | {', '.join(map(str, seeds))} "
-                    f"| {_mean(runs, 'train_accuracy'):.2%} | {runs[0]['settings']['validation']:,} "
-                    f"| {_mean(runs, 'validation_accuracy'):.2%}{spread} |")
-    return "\n".join(rows) + "\n"
+        runs = sorted(runs, key=lambda run: run["settings"]["seed"])
+        images, values = runs[0]["settings"]["validation"], [run["validation_accuracy"] for run in runs]
+        low, high = wilson_interval(round(values[0] * images), images)
+        spread = (f"standard deviation {100 * statistics.stdev(values):.2f} points" if len(runs) > 1
+                  else f"{low:.1%} to {high:.1%}")
+        tests = "; ".join(_with_split(run["test"]) for run in runs if run.get("test"))
+        rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} "
+                    f"| {', '.join(str(run['settings']['seed']) for run in runs)} "
+                    f"| {_mean(runs, 'train_accuracy'):.2%} | {images:,} "
+                    f"| {_mean(runs, 'validation_accuracy'):.2%} ({spread}) | {tests} |")
+    return "\n".join(rows) + ("\n\nIn brackets the 95 % interval, or what the seeds differ by. The test images were "
+                              "read once for each figure, which chose nothing.\n")
 
 
 def _mean(runs: list[dict], key: str) -> float:

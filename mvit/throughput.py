@@ -22,7 +22,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -158,11 +157,11 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
     else:
         keep_freed_memory()
         here = split.to(device)
-        network = model = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)
         if processes.world_size > 1:
             dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=processes.rank,
                                     world_size=processes.world_size)
-            model = DistributedDataParallel(network, forward_sync_buffers=False)
+        model = processes.share(network)
         optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                       settings.decay_all)
 

@@ -146,6 +146,12 @@ class Processes:
     def first(self) -> bool:
         return self.rank == 0
 
+    def share(self, network: nn.Module) -> nn.Module:
+        """The network as it is to be called in training, so that all processes get the mean of their gradients."""
+        if self.world_size == 1:
+            return network
+        return DistributedDataParallel(network, forward_sync_buffers=False)
+
     def sum(self, *values: Tensor) -> None:
         """Replace each tensor by its sum over all processes."""
         if self.world_size > 1:
@@ -358,7 +364,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         for name, part in parts.items():
             part.load_state_dict(state[name])
         history, command = state["history"], state["command"]
-    model = network if processes.world_size == 1 else DistributedDataParallel(network, forward_sync_buffers=False)
+    model = processes.share(network)
     shipped = averaged.module if averaged else network
 
     def save_state():

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mvit import MobileViT, MobileViTConfig
 from mvit.data import Split
@@ -20,7 +19,7 @@ for name, module in list(network.named_modules()):
 images = torch.randint(0, 256, (35, 3, 32, 32), dtype=torch.uint8)
 split = Split("made", CLASSES, images, torch.randint(0, 3, (35,)), torch.ones(35, dtype=torch.bool))
 processes = Processes.join(torch.device("cpu"))
-model = network if processes.world_size == 1 else DistributedDataParallel(network)
+model = processes.share(network)
 before = {name: weight.clone() for name, weight in network.state_dict().items()}
 # Plain gradient descent: Adam would make large steps of rounding where a gradient is nought.
 optimizer = torch.optim.SGD(network.parameters(), 0.1)

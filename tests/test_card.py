@@ -25,10 +25,31 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(tmp_path):
     runs = [finished_run(tmp_path / "a", base, 0.70), finished_run(tmp_path / "b", replace(base, seed=1), 0.74),
             finished_run(tmp_path / "c", replace(base, optimizer="muon"), 0.80, "python train.py --optimizer muon")]
     collect(runs, file)
-    header, _, first, second = ablation(file).splitlines()
-    assert header == "| command | epochs | seeds | train accuracy | held out | validation accuracy |"
-    assert first == "| `python train.py --optimizer muon` | 3 | 0 | 90.00% | 500 | 80.00% |"  # the better first
-    assert second == ("| `python train.py` | 3 | 0, 1 | 90.00% | 500 | 72.00% (standard deviation 2.83 points) |")
+    header, _, first, second, _, _ = ablation(file).splitlines()
+    assert header == "| command | epochs | seeds | train accuracy | held out | validation accuracy | test accuracy |"
+    assert first == ("| `python train.py --optimizer muon` | 3 | 0 | 90.00% | 500 | 80.00% (76.3% to 83.3%) |  |")
+    assert second == ("| `python train.py` | 3 | 0, 1 | 90.00% | 500 | 72.00% (standard deviation 2.83 points) |  |")
+
+
+def test_a_run_from_before_there_was_an_option_is_one_without_it(tmp_path):
+    settings, file = Settings(epochs=3, validation=500), tmp_path / "ablation.json"
+    old = finished_run(tmp_path / "a", settings, 0.70)
+    about = json.loads((old / "run.json").read_text())
+    del about["settings"]["randaugment"]
+    (old / "run.json").write_text(json.dumps(about))
+    collect([old, finished_run(tmp_path / "b", replace(settings, seed=1), 0.74)], file)
+    assert "| 0, 1 |" in ablation(file)
+    collect([finished_run(tmp_path / "c", replace(settings, randaugment=9), 0.74)], file)
+    assert "| 0, 1 |" in ablation(file)
+
+
+def test_a_run_that_read_the_test_images_says_what_they_gave(tmp_path):
+    run, file = finished_run(tmp_path / "a", Settings(epochs=3, validation=500), 0.70), tmp_path / "ablation.json"
+    (run / "evaluation.json").rename(run / "validation.json")
+    (run / "evaluation.json").write_text(json.dumps(
+        {"split": "10 test images", "accuracy": 0.5, "accuracy_interval_95": [0.2, 0.8], "date": "2026-01-01"}))
+    collect([run], file)
+    assert "| 70.00% (65.8% to 73.9%) | 50.00% (20.0% to 80.0%; 10 test images) |" in ablation(file)
 
 
 def test_a_run_that_is_made_again_takes_its_own_place(tmp_path):
@@ -51,6 +72,7 @@ def test_training_speed_says_what_was_measured(tmp_path):
     file.write_text(json.dumps({
         "machine": "a machine", "threads": 2, "torch": "2", "date": "today", "recipe": "reference",
         "images_per_second": {"usual": 100.0, "ours": 250.0, "ours, two processes": 300.0},
+        "ratio": {"ours": 2.5, "ours, two processes": 3.0},
         "minutes_for_20_epochs": {"usual": 166.7, "ours": 66.7, "ours, two processes": 55.6},
         "step": {"convolution": 0.6, "other": 0.4},
     }))

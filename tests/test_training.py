@@ -223,6 +223,7 @@ def test_two_processes_make_one_run(folder, tmp_path):
     assert len(history) == 2
     evaluation = json.loads((output / "evaluation.json").read_text())
     assert sum(map(sum, evaluation["confusion_matrix"])) == 30
+    assert json.loads((output / "run.json").read_text())["command"].startswith("torchrun --nproc-per-node=2 train.py ")
     # The saved network, evaluated here alone, is as good as the two found it together.
     from mvit.data import load_split
 
