@@ -111,8 +111,9 @@ RECIPES: dict[str, Settings] = {
     "reference": Settings(),
     # What the ablation in its card supports.
     "strong": Settings(
-        recipe="strong", optimizer="muon", learning_rate=8e-3, weight_decay=0.1, decay_all=False, schedule="cosine",
-        warmup_epochs=1, label_smoothing=0.1, cutout=8, validation=2000, final_test=True,
+        recipe="strong", epochs=70, optimizer="muon", learning_rate=8e-3, weight_decay=0.1, decay_all=False,
+        schedule="cosine", warmup_epochs=1, label_smoothing=0.1, randaugment=9, cutout=8, validation=2000,
+        final_test=True,
     ),
 }
 

@@ -21,6 +21,7 @@ from mvit import CheckpointError, MobileViT
 from mvit.benchmark import count_flops, count_parameters
 from mvit.examples import EXAMPLES, example_files
 from mvit.picture import load_picture
+from mvit.training import RECIPES, Settings
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "checkpoints" / "reference"
@@ -413,6 +414,7 @@ def test_the_strong_weights_are_what_their_files_say_and_within_bounds():
     strong = ROOT / "checkpoints" / "strong"
     history, test, validation, run, config = (json.loads((strong / f"{name}.json").read_text()) for name in (
         "history", "evaluation", "validation", "run", "config"))
+    assert Settings(**run["settings"]) == RECIPES["strong"]
     assert len(history) == run["settings"]["epochs"]
     assert history[-1]["validation_accuracy"] == pytest.approx(validation["accuracy"], abs=1e-6)
     assert (test["images"], validation["images"]) == (10_000, 2_000)
