@@ -527,6 +527,8 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
                 number = gr.Radio([1, 2, 3], value=2, label="Block")
                 layer = gr.Radio([], label="Layer")
                 head = gr.Radio([], label="Head")
+                # A click while another block is on its way sends the old one's choices; Gradio would refuse them.
+                layer.preprocess = head.preprocess = lambda chosen: chosen
                 view = gr.Radio([PLACE, PATCH, EVERYWHERE], value=PLACE, label="Who looks")
             with gr.Row():
                 with gr.Column():
