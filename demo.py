@@ -527,8 +527,6 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
                 number = gr.Radio([1, 2, 3], value=2, label="Block")
                 layer = gr.Radio([], label="Layer")
                 head = gr.Radio([], label="Head")
-                # A click while another block is on its way sends the old one's choices; Gradio would refuse them.
-                layer.preprocess = head.preprocess = lambda chosen: chosen
                 view = gr.Radio([PLACE, PATCH, EVERYWHERE], value=PLACE, label="Who looks")
             with gr.Row():
                 with gr.Column():
@@ -555,6 +553,9 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()
+    # A click while another block is on its way sends the old one's choices; Gradio would refuse them.
+    for control in (layer, head, row, column):
+        control.preprocess = lambda chosen: chosen
     # "always_last": what changes while the page is still at work on it must not be forgotten.
     private = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
     picture, controls = [seen, checkpoint], [layer, head, row, column, view]
