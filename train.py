@@ -89,7 +89,6 @@ def settings_for(options: argparse.Namespace) -> Settings:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    # Several processes normalize their shares of a batch apart, so that how many there were belongs to the recipe.
     processes = os.environ.get("LOCAL_WORLD_SIZE")
     launcher = ["torchrun", f"--nproc-per-node={processes}"] if processes else ["python"]
     command = shlex.join([*launcher, "train.py", *(sys.argv[1:] if arguments is None else arguments)])

@@ -85,10 +85,12 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
         for i, s in enumerate(network.config.stages, 1)
     )
     # The shipped recipe whose choices were made by comparing runs carries the comparison.
-    tried = "" if watched == "test" or checkpoint.parent != CHECKPOINTS else f"""
+    compared = watched != "test" and checkpoint.parent == CHECKPOINTS
+    elsewhere = " but those under “What was tried”" if compared else ""
+    tried = "" if not compared else f"""
 ## What was tried
 
-Accuracy on the validation images after the last epoch; the test images had no part in it.
+Short runs to choose by, and those whose figures are published; accuracy is that after the last epoch.
 
 <!-- ablation: python -m mvit.card -->
 {ablation(CHECKPOINTS / "ablation.json")}<!-- /ablation -->
@@ -99,7 +101,7 @@ Accuracy on the validation images after the last epoch; the test images had no p
 
 # MobileViT-XXS, recipe "{settings.recipe}"
 
-Written by `train.py` at the end of the run; every number below was measured by it.
+Written by `train.py` at the end of the run, which measured every number here{elsewhere}.
 
 | | |
 | --- | --- |
@@ -239,7 +241,7 @@ def collect(runs: list[Path], file: Path) -> None:
             "train_accuracy": last[-1]["train_accuracy"],
             "split": validation["split"],
             "date": validation["date"],
-            "test": tested and {name: evaluation[name] for name in ("split", "accuracy", "accuracy_interval_95")},
+            "test": {name: evaluation[name] for name in ("split", "images", "accuracy")} if tested else None,
         }
     write_json(file, list(known.values()))
 
@@ -262,17 +264,25 @@ def ablation(file: Path) -> str:
                                                      -_mean(item[1], "validation_accuracy")))
     for _, runs in order:
         runs = sorted(runs, key=lambda run: run["settings"]["seed"])
-        images, values = runs[0]["settings"]["validation"], [run["validation_accuracy"] for run in runs]
-        low, high = wilson_interval(round(values[0] * images), images)
-        spread = (f"standard deviation {100 * statistics.stdev(values):.2f} points" if len(runs) > 1
-                  else f"{low:.1%} to {high:.1%}")
-        tests = "; ".join(_with_split(run["test"]) for run in runs if run.get("test"))
+        images, tests = runs[0]["settings"]["validation"], [run["test"] for run in runs if run["test"]]
+        tested = (f"{_with_spread([test['accuracy'] for test in tests], tests[0]['images'])}, {tests[0]['split']}"
+                  if tests else "")
         rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} "
                     f"| {', '.join(str(run['settings']['seed']) for run in runs)} "
                     f"| {_mean(runs, 'train_accuracy'):.2%} | {images:,} "
-                    f"| {_mean(runs, 'validation_accuracy'):.2%} ({spread}) | {tests} |")
-    return "\n".join(rows) + ("\n\nIn brackets the 95 % interval, or what the seeds differ by. The test images were "
-                              "read once for each figure, which chose nothing.\n")
+                    f"| {_with_spread([run['validation_accuracy'] for run in runs], images)} | {tested} |")
+    return "\n".join(rows) + (
+        "\n\nMeans over the seeds; in brackets 95 % intervals for so many images, and how far the seeds lie apart. "
+        "Choices were made by validation accuracy; a run read the test images at most once, at its end. Defaults that "
+        "have changed since a run stand in its command as they were.\n")
+
+
+def _with_spread(accuracies: list[float], images: int) -> str:
+    """The mean over seeds, the interval that one network of this accuracy has, and the seeds' standard deviation."""
+    mean = statistics.mean(accuracies)
+    low, high = wilson_interval(round(mean * images), images)
+    apart = f"; standard deviation {100 * statistics.stdev(accuracies):.2f} points" if len(accuracies) > 1 else ""
+    return f"{mean:.2%} ({low:.1%} to {high:.1%}{apart})"
 
 
 def _mean(runs: list[dict], key: str) -> float:

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -61,6 +61,7 @@ class Settings:
             leaves the test images alone.
         final_test: with images held out, read the test images after all, once, at the end.
         model: fields of MobileViTConfig that differ from their defaults.
+        processes: how many share each batch, every one normalizing its own part; as many as there are.
     """
 
     recipe: str = "reference"
@@ -80,6 +81,7 @@ class Settings:
     validation: int = 0
     final_test: bool = False
     model: dict | None = None
+    processes: int = 1
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "learning_rate"):
@@ -344,6 +346,10 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     if state and data is None:
         data = state["data"]
     processes = Processes.join(device)
+    if resume and settings.processes != processes.world_size:
+        raise TrainingError(f"The run in {folder} began with {settings.processes} process(es), not "
+                            f"{processes.world_size}: go on with torchrun --nproc-per-node={settings.processes}.")
+    settings = replace(settings, processes=processes.world_size)
     keep_freed_memory()
 
     train, watched, test = load_data(data, settings, processes)

@@ -114,6 +114,10 @@ def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatc
         assert train.main(arguments(folder, output)) == 130
     assert train.main([*arguments(folder, output, "--resume"), "--epochs", "4"]) == 2
     assert "The run began with epochs 3; it cannot go on with 4." in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Processes, "join", lambda device: training.Processes(0, 2))
+        assert train.main(arguments(folder, output, "--resume")) == 2
+    assert "began with 1 process(es), not 2" in capsys.readouterr().err
     other = tmp_path / "other"
     subprocess.run(["cp", "-r", folder, other], check=True)
     (other / "train" / "red" / "00.png").unlink()
@@ -223,7 +227,9 @@ def test_two_processes_make_one_run(folder, tmp_path):
     assert len(history) == 2
     evaluation = json.loads((output / "evaluation.json").read_text())
     assert sum(map(sum, evaluation["confusion_matrix"])) == 30
-    assert json.loads((output / "run.json").read_text())["command"].startswith("torchrun --nproc-per-node=2 train.py ")
+    about = json.loads((output / "run.json").read_text())
+    assert about["command"].startswith("torchrun --nproc-per-node=2 train.py ")
+    assert about["settings"]["processes"] == 2
     # The saved network, evaluated here alone, is as good as the two found it together.
     from mvit.data import load_split
 
