@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before the import, which reads it
 
@@ -62,14 +63,19 @@ THEME = gr.themes.Default(
 )
 CSS = """
 .gradio-container { max-width: min(1080px, 100vw) !important; margin: auto; }
-.lens { border-collapse: collapse; width: 100%; max-width: 640px; }
-.lens th, .lens td { padding: 6px 10px; text-align: left; border-bottom: 1px solid var(--border-color-primary); }
-.lens .bar { display: inline-block; height: 10px; border-radius: 5px; background: var(--primary-500); }
-.wide { overflow-x: auto; margin-bottom: 10px; }
-.figures { border-collapse: collapse; border: none !important; font-size: var(--text-sm); white-space: nowrap; }
+.figures, .figures thead, .figures tbody, .figures tr { border-collapse: collapse; border: none !important; }
 .figures th, .figures td { padding: 6px 10px; text-align: left; border: none !important;
                            border-bottom: 1px solid var(--border-color-primary) !important; }
-.figures thead, .figures tbody, .figures tr { border: none !important; }
+.wide .figures { font-size: var(--text-sm); white-space: nowrap; }
+.lens { width: 100%; max-width: 640px; }
+.lens .bar { display: inline-block; height: 10px; border-radius: 5px; background: var(--primary-500); }
+/* A shadow at an edge behind which there is more of the table; what hides it there moves with the table. */
+.wide { overflow-x: auto; margin-bottom: 10px; --hide: var(--body-background-fill) 40%, transparent; background:
+  linear-gradient(90deg, var(--hide)) left / 40px 100% no-repeat local,
+  linear-gradient(-90deg, var(--hide)) right / 40px 100% no-repeat local,
+  radial-gradient(farthest-side at 0 50%, #8888, transparent) left / 14px 100% no-repeat scroll,
+  radial-gradient(farthest-side at 100% 50%, #8888, transparent) right / 14px 100% no-repeat scroll; }
+.dark { --chart-blue: #56b4e9; --chart-orange: #e69f00; }
 .chart svg { max-width: 560px; display: block; margin: auto; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
@@ -114,7 +120,12 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
         CheckpointError: in one sentence, why it cannot be used.
     """
     weights = Path(checkpoint) / "model.safetensors"
-    return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
+    with _loading:
+        return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
+
+
+# The tabs ask at the same moment; one of them is to load, and torch cannot trace two networks at once.
+_loading = threading.Lock()
 
 
 @lru_cache(maxsize=4)
@@ -130,6 +141,13 @@ def usable(checkpoint: str) -> Classifier:
         raise gr.Error(str(error), print_exception=False) from error
 
 
+class Subject(NamedTuple):
+    """What the Unfold tab is about: a picture as the network is given it, and the folder of the weights."""
+
+    seen: Image.Image
+    checkpoint: str
+
+
 # --------------------------------------------------------------------------- the Classify tab
 
 
@@ -141,21 +159,20 @@ def confidences(file: str, checkpoint: str) -> dict[str, float]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def show_answer(file: str | None, checkpoint: str) -> tuple:
+def show_answer(file: str | None, checkpoint: str, subject: Subject) -> tuple:
     """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
 
-    What the network sees comes twice, enlarged for the eye and as it is for the other tabs; they keep the last picture
-    when there is none.
+    Last the subject of the Unfold tab, which keeps its picture when there is no new one.
     """
     if not file:
-        return None, None, WELCOME, gr.skip()
+        return None, None, WELCOME, subject._replace(checkpoint=checkpoint)
     try:
         begin = time.perf_counter()
         answer = load_classifier(checkpoint)(load_picture(file))
         milliseconds = 1000 * (time.perf_counter() - begin)
     except (CheckpointError, PictureError) as error:
-        return None, None, f"### {error}", gr.skip()
-    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), answer.seen
+        return None, None, f"### {error}", subject._replace(checkpoint=checkpoint)
+    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), Subject(answer.seen, checkpoint)
 
 
 def remark(answer: Answer, milliseconds: float) -> str:
@@ -179,42 +196,45 @@ def remark(answer: Answer, milliseconds: float) -> str:
 # --------------------------------------------------------------------------- the Unfold tab
 
 
-def inside(seen: Image.Image, checkpoint: str, number: int) -> BlockInside:
+def inside(subject: Subject, number: int) -> BlockInside:
     """What a block does with the picture (the last, if it has fewer); some milliseconds, so that nothing is kept."""
-    model = usable(checkpoint).model
-    insides = look_inside(model, as_pixels(to_network_size(seen, model.config.image_size)))
+    model = usable(subject.checkpoint).model
+    insides = look_inside(model, as_pixels(to_network_size(subject.seen, model.config.image_size)))
     return insides[min(number, len(insides)) - 1]
 
 
-def walk_figures(seen: Image.Image, checkpoint: str) -> list:
+def walk_figures(subject: Subject) -> list:
     """A figure and a text for each step of the guided walk, one after the other."""
-    answer = usable(checkpoint)(seen)
-    steps = guided_walk(answer.seen, inside(answer.seen, checkpoint, WALK_BLOCK), answer.confidences)
+    answer = usable(subject.checkpoint)(subject.seen)
+    steps = guided_walk(answer.seen, inside(subject, WALK_BLOCK), answer.confidences)
     return [part for step in steps for part in (step.figure, f"### {step.title}\n{step.text}")]
 
 
-def lens_table(seen: Image.Image, checkpoint: str) -> str:
+def lens_table(subject: Subject) -> str:
     """What linear probes read out of the network at each depth, as an HTML table."""
-    classifier, probes = usable(checkpoint), Probes.load(checkpoint)
+    classifier, probes = usable(subject.checkpoint), Probes.load(subject.checkpoint)
     if probes is None or not probes.fit(classifier.model):
         return "<p>These weights have no probes; <code>python -m mvit.probes CHECKPOINT</code> makes them.</p>"
     names = classifier.model.config.class_names
     cells = []
-    pixels = as_pixels(to_network_size(seen, classifier.model.config.image_size))
+    pixels = as_pixels(to_network_size(subject.seen, classifier.model.config.image_size))
     for depth, probabilities in probes(classifier.model, pixels).items():
         confidence, best = probabilities[0].max(0)
         cells.append(f"<tr><th scope='row'>{depth}</th><td>{html.escape(names[best])}</td>"
                      f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
                      f"<td>{probes.accuracy[depth]:.1%}</td></tr>")
-    return ("<table class='lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
+    return ("<table class='figures lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
             f"<th>right on test pictures</th></tr></thead><tbody>{''.join(cells)}</tbody></table>"
             f"<p class='note'>Linear probes on each map's mean; their accuracy was measured on the "
             f"{html.escape(probes.measured_on)}.</p>")
 
 
-def choose_block(seen: Image.Image, checkpoint: str, number: int) -> tuple:
-    """Another block: its controls, beginning at the place whose attention is least even, and its figures."""
-    chosen = inside(seen, checkpoint, number)
+def choose_block(subject: Subject, number: int, view: str) -> tuple:
+    """Another block: its controls, beginning at the place whose attention is least even, and all its figures.
+
+    All at once: what came a step later would undo what the visitor has clicked in between.
+    """
+    chosen, seen = inside(subject, number), subject.seen
     block, (H, W) = chosen.attention, chosen.attention.map_size
     layers = [*((str(i + 1), i) for i in range(len(block.layers))), ("all (rollout)", ROLLOUT)]
     heads = [("mean", MEAN), *((str(i + 1), i) for i in range(block.layers[0].shape[2]))]
@@ -226,13 +246,14 @@ def choose_block(seen: Image.Image, checkpoint: str, number: int) -> tuple:
         f"### {shapes(chosen)}\nThe map of {H} × {W} places is unfolded into {P} sequences of {N}. Places of one "
         "colour are one sequence, and attend to each other only.",
         grid_figure(seen, block), unfolding_figure(seen, block), folding_figure(chosen),
+        *show_attention(seen, block, len(block.layers) - 1, MEAN, row + 1, column + 1, view),
     )
 
 
-def attend(seen: Image.Image, checkpoint: str, number: int, layer: int, head: int, row: int, column: int,
+def attend(subject: Subject, number: int, layer: int, head: int, row: int, column: int,
            view: str) -> tuple[Image.Image, Image.Image, str]:
     """What a place attends to: over the picture, head by head, and in words."""
-    return show_attention(seen, inside(seen, checkpoint, number).attention, layer, head, row, column, view)
+    return show_attention(subject.seen, inside(subject, number).attention, layer, head, row, column, view)
 
 
 def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: int, row: int, column: int,
@@ -257,14 +278,13 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
                       f"{to_row + 1}, column {to_column + 1}; {even}. The dark places it never sees.")
 
 
-def clicked(event: gr.SelectData, seen: Image.Image, checkpoint: str, number: int, *controls) -> tuple:
+def clicked(event: gr.SelectData, subject: Subject, number: int, layer: int, head: int, view: str) -> tuple:
     """A click in a figure of the block's map: the row and column there, and what that place attends to."""
-    layer, head, _, _, view = controls
-    block = inside(seen, checkpoint, number).attention
+    block = inside(subject, number).attention
     H, W = block.map_size
     x, y = event.index                                                              # pixels of the figure
     row, column = int(y * H / SIZE) + 1, int(x * W / SIZE) + 1
-    return row, column, *show_attention(seen, block, layer, head, row, column, view)
+    return row, column, *show_attention(subject.seen, block, layer, head, row, column, view)
 
 
 # --------------------------------------------------------------------------- the Efficiency tab
@@ -472,7 +492,7 @@ def figure_file(figure: Image.Image, cache: Path) -> str:
     return str(file)
 
 
-def classify_tab(seen: gr.State, checkpoint: gr.Dropdown) -> None:
+def classify_tab(subject: gr.State, checkpoint: gr.Dropdown) -> None:
     """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
     with gr.Row():
         with gr.Column():
@@ -492,17 +512,18 @@ def classify_tab(seen: gr.State, checkpoint: gr.Dropdown) -> None:
                                       show_label=True, height=180, elem_id="seen", min_width=160, scale=0)
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(WELCOME)
-    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, seen],
-          api_visibility="private", show_progress="minimal", trigger_mode="always_last")
+    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint, subject],
+          [label, shown, verdict, subject], api_visibility="private", show_progress="minimal",
+          trigger_mode="always_last")
     # For programs: the same without the page around it, by the weights that the page begins with.
     gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,
                                    api_name="classify", api_description=confidences.__doc__)
 
 
-def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None:
+def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
     """The guided walk, the free mode and the lens, over the picture that was classified last."""
     gr.Markdown("What happens inside: the network cuts its map into patches, *unfolds* it, lets places attend to each "
-                "other, and folds it back. This is the picture you gave on the first tab.")
+                "other, and folds it back. Here with the picture that was last on the first tab, or an example.")
     with gr.Tabs():
         with gr.Tab("Guided walk"):
             parts = []
@@ -547,27 +568,25 @@ def unfold_tab(page: gr.Blocks, seen: gr.State, checkpoint: gr.Dropdown) -> None
                         with gr.Column(min_width=150):
                             gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
                             sequences = figure_output("The sequences, each a coarse copy of the picture")
-                    gr.Markdown("**Folded back and fused**: how long each place's vector is in the map that the block "
-                                "was given, in what its transformer added, and in what it passes on")
+                    gr.Markdown("**Folded back and fused**: how long each place's vector is, from dark to bright, in "
+                                "the map that the block was given, in what its transformer added, and in what it "
+                                "passes on")
                     folded = figure_output("Three maps: given, added, passed on")
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()
-    # A click while another block is on its way sends the old one's choices; Gradio would refuse them.
-    for control in (layer, head, row, column):
-        control.preprocess = lambda chosen: chosen
     # "always_last": what changes while the page is still at work on it must not be forgotten.
     private = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    picture, controls = [seen, checkpoint], [layer, head, row, column, view]
-    gr.on([page.load, seen.change, checkpoint.change], walk_figures, picture, parts, **private)
-    gr.on([page.load, seen.change, checkpoint.change], lens_table, picture, table, **private)
-    gr.on([page.load, seen.change, checkpoint.change, number.input], choose_block, [*picture, number],
-          [layer, head, row, column, caption, grid, sequences, folded], **private,
-          ).then(attend, [*picture, number, *controls], [figure, heads, words], **private)
-    gr.on([control.input for control in controls], attend, [*picture, number, *controls], [figure, heads, words],
-          **private)
-    gr.on([figure.select, grid.select], clicked, [*picture, number, *controls], [row, column, figure, heads, words],
-          **private)
+    controls = [layer, head, row, column, view]
+    gr.on([page.load, subject.change], walk_figures, subject, parts, **private)
+    gr.on([page.load, subject.change], lens_table, subject, table, **private)
+    gr.on([page.load, subject.change, number.input], choose_block, [subject, number, view],
+          [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words], **private)
+    # Not preprocessed: Gradio would refuse a click that, another block on its way, comes with the old one's choices.
+    gr.on([control.input for control in controls], attend, [subject, number, *controls], [figure, heads, words],
+          preprocess=False, **private)
+    gr.on([figure.select, grid.select], clicked, [subject, number, layer, head, view],
+          [row, column, figure, heads, words], preprocess=False, **private)
 
 
 def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
@@ -618,7 +637,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
     classifier, (heading, request) = load_classifier(checkpoints[0]), describe(checkpoints[0])
     with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        seen = gr.State(classifier(load_picture(example_files()[0])).seen)
+        subject = gr.State(Subject(classifier(load_picture(example_files()[0])).seen, str(checkpoints[0])))
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
                 title = gr.Markdown(heading)
@@ -627,9 +646,9 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_it:
                 task = gr.Markdown(request)
-                classify_tab(seen, checkpoint)
+                classify_tab(subject, checkpoint)
             with gr.Tab("Unfold", id="unfold") as unfold_it:
-                unfold_tab(page, seen, checkpoint)
+                unfold_tab(page, subject)
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:
                 efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:

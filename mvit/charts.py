@@ -20,6 +20,8 @@ INK = "#010203"  # stands for the page's text colour until the SVG is written
 def svg(draw: Callable[[Axes], None], width: float, height: float, description: str) -> str:
     """A chart as an SVG element whose text and lines take the colour of the text around it.
 
+    Where the page sets the CSS properties --chart-blue and --chart-orange, these stand for the chart's two colours.
+
     Args:
         draw: draws on empty axes.
         width, height: in inches of 72 points; the element shrinks to the space it is given.
@@ -30,6 +32,8 @@ def svg(draw: Callable[[Axes], None], width: float, height: float, description: 
         _figure(draw, width, height).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
+    for name, colour in (("blue", BLUE), ("orange", ORANGE)):                       # brighter ones on dark pages
+        text = text.replace(colour, f"var(--chart-{name}, {colour})")
     label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;height:auto"', 1)
 

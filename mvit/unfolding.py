@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from mvit.attention import BlockAttention, attention, heat_map, only_here
@@ -144,11 +144,27 @@ def folding_figure(inside: BlockInside) -> Image.Image:
     """What the global step added: the length of each place's vector in three maps, side by side.
 
     What the block was given, what its transformer added, what it passes on after the fusion; each map on its own
-    scale, from nothing to its longest vector.
+    scale, from its shortest vector to its longest.
     """
-    lengths = [m.norm(dim=0).numpy() for m in (inside.given, inside.added, inside.passed_on)]
-    levels = [(255 * length / max(length.max(), 1e-9)).astype(np.uint8) for length in lengths]
-    return _image(_side_by_side([_expand(HEAT[level], SIZE // 2) for level in levels]))
+    maps = (inside.given, inside.added, inside.passed_on)
+    return _image(_side_by_side([_lengths(each, SIZE // 2) for each in maps]))
+
+
+def overview_figure(seen: Image.Image, inside: BlockInside, at: tuple[int, int]) -> Image.Image:
+    """The whole idea on one sheet: patches, sequences, what the place ``at`` attends to, what that added."""
+    block, side = inside.attention, (SIZE - SIZE // 40) // 2
+    panels = [np.asarray(figure.resize((side, side), Image.Resampling.BOX)) for figure in (
+        grid_figure(seen, block), unfolding_figure(seen, block), attention_figure(seen, block, -1, None, at))]
+    upper, lower = _side_by_side(panels[:2]), _side_by_side([panels[2], _lengths(inside.added, side)])
+    gap = np.full((SIZE // 40, upper.shape[1], 3), 128.0)
+    figure = _image(np.concatenate([upper, gap, lower]))
+    draw, font = ImageDraw.Draw(figure), ImageFont.load_default(SIZE // 24)
+    for i, title in enumerate(WALK[2:]):
+        corner = (i % 2 * (side + SIZE // 40), i // 2 * (side + SIZE // 40))
+        words = f" {i + 1} {title.lower()} "
+        draw.rectangle(draw.textbbox(corner, words, font), fill="black")
+        draw.text(corner, words, "white", font)
+    return figure
 
 
 # --------------------------------------------------------------------------- words
@@ -176,7 +192,7 @@ def most_decided(block: BlockAttention) -> tuple[int, int]:
 
 
 WALK_BLOCK = 2  # coarse enough to be drawn, fine enough to mean something
-WALK = ("Pixels", "A map", "Patches", "Unfold", "Attend", "Fold")  # the steps of the guided walk
+WALK = ("In short", "A map", "Patches", "Unfold", "Attend", "Fold")  # the steps of the guided walk
 
 
 @dataclass(frozen=True)
@@ -206,19 +222,21 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
     name, confidence = max(confidences.items(), key=lambda item: item[1])
     size = seen.size[0]
     steps = [
-        (_image(_enlarged(seen)),
-         f"This is all that the network is given: {size} × {size} pixels in three colours, {3 * size * size:,} "
-         f"numbers. In the end there will be {len(confidences)} numbers, one for each class that it knows."),
+        (overview_figure(seen, inside, at),
+         f"If each of {H * W} places looked at all of them, that would be {(H * W) ** 2:,} comparisons. This network "
+         f"cuts its map into patches (1), sorts the places by colour into {P} sequences (2), lets each look only "
+         f"within its own, {P * N * N:,} comparisons (3), and puts what they learnt back in place (4)."),
         (grid_figure(seen, block, lines_only=True),
-         f"Halfway through, the picture has become a map of {H} × {W} places with {d} numbers each: what is there, no "
-         "longer what it looks like. Follow one block of the network, in which every place learns of the others."),
+         f"Halfway through the network, {size} × {size} pixels in three colours have become a map of {H} × {W} places "
+         f"with {d} numbers each: what is there, no longer what it looks like. Follow the block of the network that "
+         "works on this map."),
         (grid_figure(seen, block),
          f"The map is cut into {N} patches of {h} × {w} places. Places that stand at the same position in their "
          f"patch have the same colour: {P} positions, {P} colours."),
         (unfolding_figure(seen, block),
          f"Unfolding sorts the {H * W} places by colour into {P} sequences of {N}, and each is a coarse copy of "
-         f"the whole picture. Comparing places within a sequence only takes {P * N * N:,} comparisons instead of "
-         f"{(H * W) ** 2:,}."),
+         f"the whole picture. So a place that only looks within its sequence, {N} places instead of {H * W}, still "
+         "looks everywhere."),
         (attention_figure(seen, block, -1, None, at),
          "Now every place gathers from all places of its colour what it needs; here is where the framed one "
          f"looks. It takes most, {share:.0%}, from row {row + 1}, column {column + 1}; if it did not choose, each "
@@ -260,6 +278,13 @@ def _expand(values: np.ndarray, size: int = SIZE) -> np.ndarray:
     """(H, W, C) to (size, size, C), each value a block."""
     rows, columns = (np.arange(size) * n // size for n in values.shape[:2])
     return values[rows][:, columns]
+
+
+def _lengths(values: Tensor, size: int) -> np.ndarray:
+    """The length of each place's vector in a map, (C, H, W), as (size, size, 3); black the shortest."""
+    lengths = values.norm(dim=0).numpy()
+    share = (lengths - lengths.min()) / max(np.ptp(lengths), 1e-9)
+    return _expand(HEAT[(255 * share).astype(np.uint8)], size)
 
 
 def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:

@@ -51,14 +51,16 @@ def test_most_examples_are_classified_rightly(drawn, checkpoint):
 
 def test_the_page_reports_a_bad_file_in_the_page(tmp_path):
     (tmp_path / "cat.png").write_text("not a cat")
-    label, shown, remark, _ = demo.show_answer(str(tmp_path / "cat.png"), str(REFERENCE))
+    before = demo.Subject(Image.new("RGB", (32, 32)), "other weights")
+    label, shown, remark, subject = demo.show_answer(str(tmp_path / "cat.png"), str(REFERENCE), before)
     assert (label, shown) == (None, None)
     assert "not a picture" in remark
-    assert demo.show_answer(None, str(REFERENCE))[:3] == (None, None, demo.WELCOME)
+    assert subject == (before.seen, str(REFERENCE))
+    assert demo.show_answer(None, str(REFERENCE), before) == (None, None, demo.WELCOME, subject)
 
 
 def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, tmp_path):
-    label, _, remark, _ = demo.show_answer(str(drawn["tower"]), str(tmp_path))
+    label, _, remark, _ = demo.show_answer(str(drawn["tower"]), str(tmp_path), demo.Subject(None, ""))
     assert label is None
     assert "Cannot load" in remark
 
@@ -73,6 +75,13 @@ def test_a_refreshed_checkpoint_is_picked_up(tmp_path, tiny):
     (folder / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(CheckpointError):
         demo.load_classifier(folder)
+
+
+def test_handlers_that_need_the_same_new_weights_at_once_share_them(tmp_path, tiny):
+    MobileViT(tiny).save_pretrained(tmp_path / "weights")
+    with ThreadPoolExecutor(8) as pool:
+        classifiers = list(pool.map(lambda _: demo.load_classifier(tmp_path / "weights"), range(8)))
+    assert len({id(classifier) for classifier in classifiers}) == 1
 
 
 def test_remarks():
@@ -316,12 +325,41 @@ def test_choose_block_layer_head_and_place_by_keyboard(page):
     page.get_by_text("on average over all that could look at it").wait_for()
 
 
+def test_clicks_while_the_block_changes_are_answered(page):
+    """They arrive with the old block's choices, which the new one may not have."""
+    open_free_mode(page)
+    for block in (3, 2, 3, 2, 1):
+        page.get_by_role("radio", name=str(block), exact=True).first.check()
+        page.locator("#grid img").click(position={"x": 190, "y": 190 - 50 * block})
+    page.get_by_text("16 × 16 × 32 → 4 × 64 × 32 → 16 × 16 × 32").wait_for()
+    click_and_wait(page, "#attention", 1, 14, 16)
+    page.get_by_text("The framed place (row 2, column 15)").wait_for()
+    assert page.get_by_test_id("toast-body").count() == 0
+
+
+def test_weights_that_are_switched_quickly_end_with_the_last_chosen(page, drawn):
+    upload(page, drawn["ship"])
+    answer(page)
+    for name in ("reference", "strong", "reference", "strong", "reference"):
+        page.get_by_label("Weights").click()
+        page.get_by_role("option", name=name).click()
+    page.get_by_role("tab", name="Training").click()
+    page.get_by_role("img", name="accuracy by epoch, after 20 epochs").wait_for()
+    confidence = demo.load_classifier(REFERENCE)(load_picture(drawn["ship"])).best[1]
+    page.get_by_role("tab", name="Unfold").click()
+    for title in demo.WALK[1:]:
+        page.get_by_role("button", name="Next").locator("visible=true").click()
+        page.get_by_role("heading", name=title).wait_for()
+    page.get_by_text(f"the network says ship, {confidence:.0%}").wait_for()
+    assert page.get_by_test_id("toast-body").count() == 0
+
+
 def test_the_walk_goes_on_with_the_picture_that_was_classified(page, drawn):
     upload(page, drawn["ship"])
     answer(page)
     page.get_by_role("tab", name="Unfold").click()
-    for words in ("3,072 numbers", "numbers each: what is there", "positions, 4 colours", "4 sequences of 16",
-                  "the framed one looks", "the network says ship"):
+    for words in ("that would be 4,096 comparisons", "numbers each: what is there", "positions, 4 colours",
+                  "4 sequences of 16", "the framed one looks", "the network says ship"):
         page.get_by_text(words).wait_for()
         if words != "the network says ship":
             page.get_by_role("button", name="Next").locator("visible=true").click()

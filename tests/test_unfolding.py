@@ -9,6 +9,7 @@ from mvit import MobileViTBlock, fold, mobilevit_xxs, unfold
 from mvit.attention import attention
 from mvit.inference import as_pixels
 from mvit.unfolding import (
+    HEAT,
     POSITION_COLOURS,
     SIZE,
     WALK,
@@ -19,6 +20,7 @@ from mvit.unfolding import (
     heads_figure,
     look_inside,
     most_decided,
+    overview_figure,
     position_colours,
     shapes,
     strongest,
@@ -133,13 +135,37 @@ def test_the_other_figures_have_the_sizes_that_the_page_counts_on(seen, insides)
     assert folding_figure(insides[0]).size == (3 * 320 + 2 * 16, 320)
 
 
+def test_each_map_of_the_folding_has_its_own_scale(insides):
+    """Where its vector is shortest a map is black, where it is longest it is the last colour."""
+    pixels = np.asarray(folding_figure(insides[1])).astype(int)
+    for i, values in enumerate((insides[1].given, insides[1].added, insides[1].passed_on)):
+        lengths = values.norm(dim=0)
+        for where, colour in ((lengths.argmin(), HEAT[0]), (lengths.argmax(), HEAT[-1])):
+            row, column = divmod(int(where), 8)
+            np.testing.assert_allclose(pixels[row * 40 + 20, i * 336 + column * 40 + 20], colour, atol=1)
+
+
+def test_the_overview_is_made_of_the_other_figures(seen, insides):
+    block, at = insides[1].attention, (3, 6)
+    pixels = np.asarray(overview_figure(seen, insides[1], at)).astype(int)
+    assert pixels.shape == (SIZE, SIZE, 3)
+    folded = np.asarray(folding_figure(insides[1])).astype(int)
+    panels = ((0, 0, np.asarray(grid_figure(seen, block))), (0, 328, np.asarray(unfolding_figure(seen, block))),
+              (328, 0, np.asarray(attention_figure(seen, block, -1, None, at))), (328, 328, folded[:, 336:656]))
+    for top, left, panel in panels:
+        y, x = 312 * 13 // 16, 312 * 9 // 16                              # below the words, in the middle of a place
+        expected = panel[len(panel) * 13 // 16, len(panel) * 9 // 16]
+        np.testing.assert_allclose(pixels[top + y, left + x], expected, atol=2)
+
+
 def test_the_walk_speaks_of_this_picture(seen, insides):
     steps = guided_walk(seen, insides[1], {"cat": 0.2, "dog": 0.8})
     assert tuple(step.title for step in steps) == WALK
-    assert "3,072 numbers" in steps[0].text
+    assert "64 places looked at all of them, that would be 4,096 comparisons" in steps[0].text
+    assert "4 sequences (2), lets each look only within its own, 1,024 comparisons" in steps[0].text
     assert "8 × 8 places with 64 numbers" in steps[1].text
     assert "4 sequences of 16" in steps[3].text
-    assert "1,024 comparisons instead of 4,096" in steps[3].text
+    assert all(step.figure.size[0] >= SIZE for step in steps)
     assert "the network says dog, 80%" in steps[5].text
 
 
