@@ -75,6 +75,10 @@ CSS = """
   linear-gradient(-90deg, var(--hide)) right / 40px 100% no-repeat local,
   radial-gradient(farthest-side at 0 50%, #8888, transparent) left / 14px 100% no-repeat scroll,
   radial-gradient(farthest-side at 100% 50%, #8888, transparent) right / 14px 100% no-repeat scroll; }
+/* Six drawings in a row, four on a phone: the eleventh never stands alone. */
+.gallery:has(> .gallery-item) { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(68px, 1fr)); }
+.gallery-item, .gallery-item * { width: 100% !important; height: auto !important; aspect-ratio: 1; }
+@media (max-width: 600px) { h1 { font-size: 20px !important; } .walk-figure { height: auto !important; } }
 .dark { --chart-blue: #56b4e9; --chart-orange: #e69f00; }
 .chart svg { max-width: 560px; display: block; margin: auto; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
@@ -530,19 +534,18 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
             with gr.Walkthrough(selected=0) as walkthrough:
                 for i, title in enumerate(WALK):
                     with gr.Step(title, id=i):
+                        with gr.Row():  # above, where they stay in their place from step to step, on a phone too
+                            for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
+                                button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
+                                                   min_width=100)
+                                button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
+                                             api_visibility="private")
                         with gr.Row():
                             with gr.Column(scale=3):
-                                parts.append(figure_output(f"Step {i + 1}: {title}", height=400))
+                                parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
+                                                           elem_classes="walk-figure"))
                             with gr.Column(scale=2):
                                 parts.append(gr.Markdown())
-                                with gr.Row():
-                                    if i > 0:
-                                        gr.Button("Back").click(partial(gr.Walkthrough, selected=i - 1), None,
-                                                                walkthrough, api_visibility="private")
-                                    if i + 1 < len(WALK):
-                                        gr.Button("Next", variant="primary").click(
-                                            partial(gr.Walkthrough, selected=i + 1), None, walkthrough,
-                                            api_visibility="private")
         with gr.Tab("Free mode"):
             with gr.Row():
                 number = gr.Radio([1, 2, 3], value=2, label="Block")
@@ -555,8 +558,8 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
                     figure = figure_output("The picture, lit where the chosen place attends to", elem_id="attention")
                     words = gr.Markdown()
                     with gr.Row():
-                        row = gr.Slider(1, 8, step=1, label="Row")
-                        column = gr.Slider(1, 8, step=1, label="Column")
+                        row = gr.Slider(1, 8, step=1, label="Row", min_width=200)
+                        column = gr.Slider(1, 8, step=1, label="Column", min_width=200)
                     gr.Markdown("**The mean of the heads, then head by head**")
                     heads = figure_output("The same for the mean of all heads and for each head")
                 with gr.Column():

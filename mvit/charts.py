@@ -149,8 +149,8 @@ def confusion(evaluation: dict) -> Draw:
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)    # the root, so that small errors are seen
         for (row, column), value in np.ndenumerate(share):
-            if value >= 0.005:
-                axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
+            if (percent := f"{100 * value:.0f}") != "0":
+                axes.text(column, row, percent, ha="center", va="center", fontsize=8,
                           color="white" if value > 0.3 else "black")
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
