@@ -150,17 +150,16 @@ def folding_figure(inside: BlockInside) -> Image.Image:
     return _image(_side_by_side([_lengths(each, SIZE // 2) for each in maps]))
 
 
-def overview_figure(seen: Image.Image, inside: BlockInside, at: tuple[int, int]) -> Image.Image:
-    """The whole idea on one sheet: patches, sequences, what the place ``at`` attends to, what that added."""
-    block, side = inside.attention, (SIZE - SIZE // 40) // 2
-    panels = [np.asarray(figure.resize((side, side), Image.Resampling.BOX)) for figure in (
-        grid_figure(seen, block), unfolding_figure(seen, block), attention_figure(seen, block, -1, None, at))]
-    upper, lower = _side_by_side(panels[:2]), _side_by_side([panels[2], _lengths(inside.added, side)])
-    gap = np.full((SIZE // 40, upper.shape[1], 3), 128.0)
-    figure = _image(np.concatenate([upper, gap, lower]))
+def overview_figure(panels: list[Image.Image]) -> Image.Image:
+    """The whole idea on one sheet: the figures of the walk's last four steps, square, numbered and named."""
+    gap = SIZE // 40
+    side = (SIZE - gap) // 2
+    small = [np.asarray(panel.resize((side, side), Image.Resampling.BOX)) for panel in panels]
+    rows = [_side_by_side(small[:2]), _side_by_side(small[2:])]
+    figure = _image(_side_by_side([row.swapaxes(0, 1) for row in rows]).swapaxes(0, 1))
     draw, font = ImageDraw.Draw(figure), ImageFont.load_default(SIZE // 24)
     for i, title in enumerate(WALK[2:]):
-        corner = (i % 2 * (side + SIZE // 40), i // 2 * (side + SIZE // 40))
+        corner = (i % 2 * (side + gap), i // 2 * (side + gap))
         words = f" {i + 1} {title.lower()} "
         draw.rectangle(draw.textbbox(corner, words, font), fill="black")
         draw.text(corner, words, "white", font)
@@ -221,8 +220,10 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
     moved = divmod(int(change.argmax()), W)
     name, confidence = max(confidences.items(), key=lambda item: item[1])
     size = seen.size[0]
+    grid, sequences = grid_figure(seen, block), unfolding_figure(seen, block)
+    looks = attention_figure(seen, block, -1, None, at)
     steps = [
-        (overview_figure(seen, inside, at),
+        (overview_figure([grid, sequences, looks, _image(_lengths(inside.added, SIZE))]),
          f"If each of {H * W} places looked at all of them, that would be {(H * W) ** 2:,} comparisons. This network "
          f"cuts its map into patches (1), sorts the places by colour into {P} sequences (2), lets each look only "
          f"within its own, {P * N * N:,} comparisons (3), and puts what they learnt back in place (4)."),
@@ -230,14 +231,14 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
          f"Halfway through the network, {size} × {size} pixels in three colours have become a map of {H} × {W} places "
          f"with {d} numbers each: what is there, no longer what it looks like. Follow the block of the network that "
          "works on this map."),
-        (grid_figure(seen, block),
+        (grid,
          f"The map is cut into {N} patches of {h} × {w} places. Places that stand at the same position in their "
          f"patch have the same colour: {P} positions, {P} colours."),
-        (unfolding_figure(seen, block),
+        (sequences,
          f"Unfolding sorts the {H * W} places by colour into {P} sequences of {N}, and each is a coarse copy of "
          f"the whole picture. So a place that only looks within its sequence, {N} places instead of {H * W}, still "
          "looks everywhere."),
-        (attention_figure(seen, block, -1, None, at),
+        (looks,
          "Now every place gathers from all places of its colour what it needs; here is where the framed one "
          f"looks. It takes most, {share:.0%}, from row {row + 1}, column {column + 1}; if it did not choose, each "
          f"would give {1 / N:.1%}."),

@@ -20,7 +20,6 @@ from mvit.unfolding import (
     heads_figure,
     look_inside,
     most_decided,
-    overview_figure,
     position_colours,
     shapes,
     strongest,
@@ -146,8 +145,9 @@ def test_each_map_of_the_folding_has_its_own_scale(insides):
 
 
 def test_the_overview_is_made_of_the_other_figures(seen, insides):
-    block, at = insides[1].attention, (3, 6)
-    pixels = np.asarray(overview_figure(seen, insides[1], at)).astype(int)
+    block = insides[1].attention
+    at = most_decided(block)
+    pixels = np.asarray(guided_walk(seen, insides[1], {"cat": 1.0})[0].figure).astype(int)
     assert pixels.shape == (SIZE, SIZE, 3)
     folded = np.asarray(folding_figure(insides[1])).astype(int)
     panels = ((0, 0, np.asarray(grid_figure(seen, block))), (0, 328, np.asarray(unfolding_figure(seen, block))),
