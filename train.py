@@ -54,6 +54,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     settings.add_argument("--cutout", type=int, metavar="N",
                           help="blank a square of N pixels in every training image "
                                f"(default: {reference.cutout}, none)")
+    settings.add_argument("--teacher", metavar="PATH",
+                          help="learn from the answers of the checkpoint in this folder, too (default: none)")
+    settings.add_argument("--distillation", type=float, metavar="X",
+                          help=f"share of the target that is the teacher's (default: {reference.distillation:g})")
     settings.add_argument("--seed", type=int, metavar="N",
                           help=f"of the first weights and of every random draw (default: {reference.seed})")
     settings.add_argument("--validation", type=int, metavar="N",

@@ -69,16 +69,19 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     fitted = "fitted to the validation images" if "validation" in evaluations else "not fitted"
     averaged = (f"an exponential moving average over the run's steps ({settings.ema:g}), as it was after"
                 if settings.ema else "those of")
-    smoothing = f", labels smoothed by {settings.label_smoothing:g}" if settings.label_smoothing else ""
+    loss = "cross-entropy" + (f", labels smoothed by {settings.label_smoothing:g}" if settings.label_smoothing else "")
     operation = f"; one of RandAugment's operations, magnitude {settings.randaugment}" if settings.randaugment else ""
     cutout = f"; a square of {settings.cutout} x {settings.cutout} pixels is blanked" if settings.cutout else ""
+    if settings.teacher:
+        loss += f"; {settings.distillation:.0%} of the target is what `{settings.teacher}` answers to the changed image"
     accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
     rows = "\n".join(
         f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "
         f"| {r[f'{watched}_accuracy']:.2%} | {r['images_per_second']:.0f} | {r['seconds']:.1f} |" for r in history
     )
     settings_rows = "\n".join(
-        f"| {name} | {value} |" for name, value in asdict(settings).items() if name != "recipe" and value is not None
+        f"| {name} | {value} |" for name, value in asdict(settings).items()
+        if name != "recipe" and value not in (None, "")
     )
     stages = "\n".join(
         f"| {i} | {s.channels} | {s.dim} | {s.depth} | {s.heads} | {s.stride} |"
@@ -134,7 +137,7 @@ probabilities = model.probabilities(model(model.normalize(images)))  # images: u
 | --- | --- |
 {settings_rows}
 
-Augmentation: random crop (4 pixels of padding) and horizontal flip{operation}{cutout}. Loss: cross-entropy{smoothing}.
+Augmentation: random crop (4 pixels of padding) and horizontal flip{operation}{cutout}. Loss: {loss}.
 
 | stage | channels | transformer width | layers | heads | stride |
 | --- | --- | --- | --- | --- | --- |

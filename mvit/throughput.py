@@ -166,7 +166,7 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
                                       settings.decay_all)
 
         def turn():
-            train_epoch(model, network, optimizers, None, here, settings, 0, processes)
+            train_epoch(model, network, optimizers, None, None, here, settings, 0, processes)
     with contextlib.suppress(EOFError):  # nobody asks any more
         while True:
             if pipe.recv() == "profile":

@@ -6,11 +6,13 @@ was in and ends with the weights of a run that was not, bit for bit on a CPU.
 """
 
 import ctypes
+import json
 import math
 import os
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from mvit.card import model_card
 from mvit.data import Split, crop_and_flip, cut_out, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
-from mvit.model import MobileViT, MobileViTConfig
+from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.optimizers import OPTIMIZERS, build_optimizers
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
@@ -56,6 +58,10 @@ class Settings:
         cutout: side in pixels of a square that is blanked in every training image; 0: none.
         ema: share that an exponential moving average of the weights keeps of itself in a step; it is what is watched
             and shipped. 0: the weights themselves.
+        teacher: folder of a checkpoint to learn from (knowledge distillation; Hinton et al., arXiv 1503.02531): it
+            answers for each image as the network gets it, changed at random (Beyer et al., arXiv 2106.05237). "": none.
+        distillation: share of the target that is the teacher's probabilities, at its temperature; the rest is the
+            label.
         seed: of the initial weights and of every draw.
         validation: training images to hold out; the run then reports on them, sets the temperature by them, and
             leaves the test images alone.
@@ -77,6 +83,8 @@ class Settings:
     ema: float = 0.0
     randaugment: int = 0
     cutout: int = 0
+    teacher: str = ""
+    distillation: float = 0.0
     seed: int = 0
     validation: int = 0
     final_test: bool = False
@@ -95,6 +103,10 @@ class Settings:
         for name in ("label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
+        if not 0 <= self.distillation <= 1:
+            raise TrainingError(f"distillation must be from 0 to 1, not {self.distillation}.")
+        if bool(self.teacher) != bool(self.distillation):
+            raise TrainingError("A teacher (--teacher) and its share of the target (--distillation) go together.")
         if not isinstance(self.model, dict | None):
             raise TrainingError("model must be an object, such as {\"stem_channels\": 24}.")
         for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
@@ -216,15 +228,32 @@ def batches(count: int, batch_size: int, smallest: int, generator: torch.Generat
     return steps
 
 
+def soft_targets(labels: Tensor, probabilities: Tensor, share: float) -> Tensor:
+    """What to learn from a teacher and the labels together.
+
+    Cross-entropy against a mixture is the mixture of the cross-entropies against its parts.
+
+    Args:
+        labels: int64, (B,).
+        probabilities: (B, classes), the teacher's.
+        share: the teacher's, from 0 to 1.
+
+    Returns:
+        (B, classes), probabilities.
+    """
+    return torch.lerp(F.one_hot(labels, probabilities.shape[1]).to(probabilities), probabilities, share)
+
+
 def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
-                averaged: AveragedModel | None, train: Split, settings: Settings, epoch: int,
-                processes: Processes) -> tuple[float, float]:
+                averaged: AveragedModel | None, teacher: MobileViT | None, train: Split, settings: Settings,
+                epoch: int, processes: Processes) -> tuple[float, float]:
     """One pass over the training images.
 
     Args:
         model: what is called: the network, or DistributedDataParallel around it.
         network: the network itself.
         averaged: the moving average of its weights, brought up to date after each step; None for none.
+        teacher: whose answers are a part of the target, ``settings.distillation`` of it; None for none.
         epoch: counted from 0.
 
     Returns:
@@ -253,8 +282,12 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.opt
             images = network.normalize(images)
             if settings.cutout:
                 images = cut_out(images, centres[index], settings.cutout)
+            targets = labels
+            if teacher:
+                with torch.no_grad():
+                    targets = soft_targets(labels, teacher.probabilities(teacher(images)), settings.distillation)
             logits = model(images)
-            loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=settings.label_smoothing)
+            loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=settings.label_smoothing)
 
             network.zero_grad()
             # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
@@ -293,6 +326,33 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
         return MobileViT(MobileViTConfig(**fields))
     except (TypeError, ValueError) as error:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
+
+
+def load_teacher(network: MobileViT, settings: Settings) -> MobileViT:
+    """The network that the settings name as the teacher, ready to answer.
+
+    It is shown what the network is, normalized by that one's mean and deviation.
+
+    Raises:
+        TrainingError: it is no checkpoint, takes other images or knows other classes than the network, or may have
+            learnt the images that are held out.
+    """
+    folder = Path(settings.teacher)
+    try:
+        teacher = MobileViT.from_pretrained(folder)
+        its_validation = json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"]["validation"]
+    except (CheckpointError, OSError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"The teacher cannot be had from {folder}: {error}") from error
+    for name in ("class_names", "image_size"):
+        ours, its = getattr(network.config, name), getattr(teacher.config, name)
+        if its != ours:
+            raise TrainingError(f"The teacher's {name} is {its}, not {ours}.")
+    if settings.validation not in (0, its_validation):  # the same count takes the same images
+        raise TrainingError(f"The teacher held out {its_validation} images, not {settings.validation}: it may have "
+                            "learnt those that this run is to be judged by.")
+    for weight in teacher.parameters():
+        weight.requires_grad_(False)
+    return teacher.to(memory_format=torch.channels_last)
 
 
 def load_state(folder: Path) -> dict:
@@ -358,6 +418,13 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         raise TrainingError(f"The run in {folder} began with other training images than those in {data}.")
     watched_as = "validation" if settings.validation else "test"
     network = build_network(settings, train).to(device, memory_format=torch.channels_last)
+    teacher = taught_by = None
+    if settings.teacher:
+        teacher = load_teacher(network, settings).to(device)
+        taught_by = [zlib.crc32(Path(settings.teacher, name).read_bytes()) for name in ("config.json",
+                                                                                      "model.safetensors")]
+    if state and state.get("taught_by") != taught_by:
+        raise TrainingError(f"The run in {folder} began with another teacher than what is in {settings.teacher} now.")
     train, watched = train.to(device), watched.to(device)
     optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                   settings.decay_all)
@@ -377,7 +444,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     def save_state():
         state = {
             "settings": asdict(settings), "data": data, "command": command, "fingerprint": fingerprint,
-            "history": history, **{name: part.state_dict() for name, part in parts.items()},
+            "taught_by": taught_by, "history": history, **{name: part.state_dict() for name, part in parts.items()},
         }
         write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
         write_json(folder / "history.json", history)
@@ -390,8 +457,8 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
 
     for epoch in range(len(history), settings.epochs):
         begin = time.perf_counter()
-        train_loss, train_accuracy = train_epoch(model, network, optimizers, averaged, train, settings, epoch,
-                                                 processes)
+        train_loss, train_accuracy = train_epoch(model, network, optimizers, averaged, teacher, train, settings,
+                                                 epoch, processes)
         trained = time.perf_counter()
         if not math.isfinite(train_loss):
             raise TrainingError(f"The loss is {train_loss} in epoch {epoch + 1}: try a lower learning rate (--lr).")

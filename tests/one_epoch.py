@@ -23,8 +23,8 @@ model = processes.share(network)
 before = {name: weight.clone() for name, weight in network.state_dict().items()}
 # Plain gradient descent: Adam would make large steps of rounding where a gradient is nought.
 optimizer = torch.optim.SGD(network.parameters(), 0.1)
-loss, accuracy = train_epoch(model, network, [optimizer], None, split, Settings(batch_size=16, learning_rate=0.1), 0,
-                             processes)
+loss, accuracy = train_epoch(model, network, [optimizer], None, None, split, Settings(batch_size=16, learning_rate=0.1),
+                             0, processes)
 if processes.first:
     torch.save({"before": before, "after": network.state_dict(), "loss": loss, "accuracy": accuracy},
                Path(sys.argv[1]) / f"{processes.world_size}.pt")

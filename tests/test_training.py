@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import train
 from mvit import MobileViT, evaluate, mobilevit_xxs, training
 from mvit.optimizers import build_optimizers
-from mvit.training import Settings, TrainingError, batches, learning_rate
+from mvit.training import Settings, TrainingError, batches, learning_rate, soft_targets
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -348,3 +350,68 @@ def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
     losses = [last_train_loss(folder, tmp_path / side, "--cutout", side) for side in ("0", "44")]
     assert losses[1] > losses[0] + 0.1
     assert "a square of 44 x 44 pixels is blanked" in (tmp_path / "44" / "README.md").read_text()
+
+
+# --------------------------------------------------------------------------- a teacher
+
+
+def test_cross_entropy_against_a_mixture_is_the_mixture():
+    labels, logits = torch.tensor([0, 2]), torch.randn(2, 3)
+    answers = torch.randn(2, 3).softmax(1)
+    mixed = F.cross_entropy(logits, soft_targets(labels, answers, 0.3))
+    torch.testing.assert_close(mixed, 0.7 * F.cross_entropy(logits, labels) + 0.3 * F.cross_entropy(logits, answers))
+
+
+def test_a_teacher_is_learnt_from(folder, tmp_path):
+    """A student of nothing but a teacher that takes red for green and green for red, does so too."""
+    wrong = tmp_path / "wrong"
+    shutil.copytree(folder, wrong)
+    for split in ("train", "test"):
+        (wrong / split / "red").rename(wrong / split / "other")
+        (wrong / split / "green").rename(wrong / split / "red")
+        (wrong / split / "other").rename(wrong / split / "green")
+    teacher, accuracies = tmp_path / "teacher", []
+    assert train.main(arguments(wrong, teacher, "--epochs", "6")) == 0
+    for more in ([], ["--teacher", str(teacher), "--distillation", "1"]):
+        output = tmp_path / f"student {len(more)}"
+        assert train.main(arguments(folder, output, "--epochs", "6", *more)) == 0
+        accuracies.append(json.loads((output / "evaluation.json").read_text())["accuracy"])
+    assert accuracies[0] > 0.8
+    assert accuracies[1] < 0.5
+
+
+def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path, capsys, monkeypatch):
+    teacher, output = tmp_path / "teacher", tmp_path / "run"
+    shutil.copytree(finished, teacher)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_epoch", stop)
+        assert train.main(arguments(folder, output, "--teacher", str(teacher), "--distillation", "0.9")) == 130
+    resume = ["--output", str(output), "--device", "cpu", "--resume"]
+    config = (teacher / "config.json").read_text()
+    (teacher / "config.json").write_text(config.replace('"temperature": 1.0', '"temperature": 2.0'))
+    assert (teacher / "config.json").read_text() != config
+    assert train.main(resume) == 2
+    assert "began with another teacher" in capsys.readouterr().err
+    (teacher / "config.json").write_text(config)
+    assert train.main(resume) == 0
+    assert f"90% of the target is what `{teacher}` answers" in (output / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--teacher", "FINISHED"], "go together"),
+    (["--distillation", "0.5"], "go together"),
+    (["--teacher", "FINISHED", "--distillation", "2"], "from 0 to 1"),
+    (["--teacher", "/nothing", "--distillation", "1"], "The teacher cannot be had from /nothing"),
+    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "held out 0 images, not 30"),
+    (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
+])
+def test_a_teacher_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
+    more = [str(finished) if option == "FINISHED" else option for option in more]
+    assert train.main(arguments(folder, tmp_path / "run", *more)) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
