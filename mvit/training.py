@@ -228,7 +228,7 @@ def batches(count: int, batch_size: int, smallest: int, generator: torch.Generat
     return steps
 
 
-def soft_targets(labels: Tensor, probabilities: Tensor, share: float) -> Tensor:
+def soft_targets(labels: Tensor, probabilities: Tensor, share: float, label_smoothing: float = 0.0) -> Tensor:
     """What to learn from a teacher and the labels together.
 
     Cross-entropy against a mixture is the mixture of the cross-entropies against its parts.
@@ -237,11 +237,14 @@ def soft_targets(labels: Tensor, probabilities: Tensor, share: float) -> Tensor:
         labels: int64, (B,).
         probabilities: (B, classes), the teacher's.
         share: the teacher's, from 0 to 1.
+        label_smoothing: share of the labels' part that is spread evenly over all classes.
 
     Returns:
         (B, classes), probabilities.
     """
-    return torch.lerp(F.one_hot(labels, probabilities.shape[1]).to(probabilities), probabilities, share)
+    classes = probabilities.shape[1]
+    smoothed = F.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
+    return torch.lerp(smoothed.to(probabilities), probabilities, share)
 
 
 def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
@@ -282,12 +285,14 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.opt
             images = network.normalize(images)
             if settings.cutout:
                 images = cut_out(images, centres[index], settings.cutout)
-            targets = labels
+            logits = model(images)
             if teacher:
                 with torch.no_grad():
-                    targets = soft_targets(labels, teacher.probabilities(teacher(images)), settings.distillation)
-            logits = model(images)
-            loss = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=settings.label_smoothing)
+                    answers = teacher.probabilities(teacher(images))
+                targets = soft_targets(labels, answers, settings.distillation, settings.label_smoothing)
+                loss = F.cross_entropy(logits, targets, reduction="sum")
+            else:
+                loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=settings.label_smoothing)
 
             network.zero_grad()
             # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
@@ -328,28 +333,40 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
 
 
-def load_teacher(network: MobileViT, settings: Settings) -> MobileViT:
+def held_out_by(checkpoint: Path) -> str | None:
+    """The name of the images that a run held out, which says how many of what; None if it held out none."""
+    for name in ("validation.json", "evaluation.json"):
+        try:
+            return json.loads((checkpoint / name).read_text(encoding="utf-8"))["split"]
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    return None
+
+
+def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> MobileViT:
     """The network that the settings name as the teacher, ready to answer.
 
-    It is shown what the network is, normalized by that one's mean and deviation.
+    It gets the student's images, normalized by the student's mean and deviation; its own are near them, for the same
+    classes of images.
 
     Raises:
         TrainingError: it is no checkpoint, takes other images or knows other classes than the network, or may have
             learnt the images that are held out.
     """
     folder = Path(settings.teacher)
+    if not folder.is_dir():  # from_pretrained would look for it on the Hub
+        raise TrainingError(f"There is no folder {folder} with a teacher in it.")
     try:
         teacher = MobileViT.from_pretrained(folder)
-        its_validation = json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"]["validation"]
-    except (CheckpointError, OSError, KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f"The teacher cannot be had from {folder}: {error}") from error
+    except CheckpointError as error:
+        raise TrainingError(f"The teacher: {error}") from error
     for name in ("class_names", "image_size"):
         ours, its = getattr(network.config, name), getattr(teacher.config, name)
         if its != ours:
             raise TrainingError(f"The teacher's {name} is {its}, not {ours}.")
-    if settings.validation not in (0, its_validation):  # the same count takes the same images
-        raise TrainingError(f"The teacher held out {its_validation} images, not {settings.validation}: it may have "
-                            "learnt those that this run is to be judged by.")
+    if settings.validation and held_out_by(folder) != watched.name:
+        raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what this "
+                            "run is to be judged by.")
     for weight in teacher.parameters():
         weight.requires_grad_(False)
     return teacher.to(memory_format=torch.channels_last)
@@ -398,6 +415,8 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         TrainingError, DataError: the run cannot start or go on.
     """
     folder, checkpoint = run_folder(settings.recipe, output), output or CHECKPOINTS / settings.recipe
+    if settings.teacher and Path(settings.teacher).resolve() == checkpoint.resolve():
+        raise TrainingError(f"The run would replace its own teacher: give another folder than {checkpoint} by --output.")
     state = load_state(folder) if resume else None
     if not resume and (folder / "resume.pt").exists():
         done = len(load_state(folder)["history"])
@@ -420,7 +439,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     network = build_network(settings, train).to(device, memory_format=torch.channels_last)
     teacher = taught_by = None
     if settings.teacher:
-        teacher = load_teacher(network, settings).to(device)
+        teacher = load_teacher(network, settings, watched).to(device)
         taught_by = [zlib.crc32(Path(settings.teacher, name).read_bytes()) for name in ("config.json",
                                                                                       "model.safetensors")]
     if state and state.get("taught_by") != taught_by:

@@ -72,8 +72,10 @@ def kill_after(epochs, command, output):
 
 
 @pytest.mark.parametrize("more", [[], ["--optimizer", "muon", "--ema", "0.9", "--schedule", "cosine", "--cutout", "8",
-                                       "--randaugment", "9"]])
-def test_a_killed_run_ends_with_the_same_weights(folder, tmp_path, more):
+                                       "--randaugment", "9"],
+                                  ["--teacher", "FINISHED", "--distillation", "0.5", "--label-smoothing", "0.1"]])
+def test_a_killed_run_ends_with_the_same_weights(folder, finished, tmp_path, more):
+    more = [str(finished) if option == "FINISHED" else option for option in more]
     finished, output = tmp_path / "finished", tmp_path / "killed"
     assert train.main(arguments(folder, finished, *more)) == 0
     kill_after(1, [sys.executable, "train.py", *arguments(folder, output, *more)], output)
@@ -358,8 +360,9 @@ def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
 def test_cross_entropy_against_a_mixture_is_the_mixture():
     labels, logits = torch.tensor([0, 2]), torch.randn(2, 3)
     answers = torch.randn(2, 3).softmax(1)
-    mixed = F.cross_entropy(logits, soft_targets(labels, answers, 0.3))
-    torch.testing.assert_close(mixed, 0.7 * F.cross_entropy(logits, labels) + 0.3 * F.cross_entropy(logits, answers))
+    mixed = F.cross_entropy(logits, soft_targets(labels, answers, 0.3, label_smoothing=0.2))
+    torch.testing.assert_close(mixed, 0.7 * F.cross_entropy(logits, labels, label_smoothing=0.2)
+                               + 0.3 * F.cross_entropy(logits, answers))
 
 
 def test_a_teacher_is_learnt_from(folder, tmp_path):
@@ -370,14 +373,14 @@ def test_a_teacher_is_learnt_from(folder, tmp_path):
         (wrong / split / "red").rename(wrong / split / "other")
         (wrong / split / "green").rename(wrong / split / "red")
         (wrong / split / "other").rename(wrong / split / "green")
-    teacher, accuracies = tmp_path / "teacher", []
+    teacher = tmp_path / "teacher"
     assert train.main(arguments(wrong, teacher, "--epochs", "6")) == 0
-    for more in ([], ["--teacher", str(teacher), "--distillation", "1"]):
+    for more, learnt in (([], [0, 1, 2]), (["--teacher", str(teacher), "--distillation", "1"], [0, 2, 1])):
         output = tmp_path / f"student {len(more)}"
         assert train.main(arguments(folder, output, "--epochs", "6", *more)) == 0
-        accuracies.append(json.loads((output / "evaluation.json").read_text())["accuracy"])
-    assert accuracies[0] > 0.8
-    assert accuracies[1] < 0.5
+        confusion = torch.tensor(json.loads((output / "evaluation.json").read_text())["confusion_matrix"])
+        assert confusion.argmax(1).tolist() == learnt
+        assert confusion.max(1).values.min() > 5  # of ten
 
 
 def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path, capsys, monkeypatch):
@@ -405,8 +408,10 @@ def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path
     (["--teacher", "FINISHED"], "go together"),
     (["--distillation", "0.5"], "go together"),
     (["--teacher", "FINISHED", "--distillation", "2"], "from 0 to 1"),
-    (["--teacher", "/nothing", "--distillation", "1"], "The teacher cannot be had from /nothing"),
-    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "held out 0 images, not 30"),
+    (["--teacher", "/nothing", "--distillation", "1"], "There is no folder /nothing"),
+    (["--teacher", str(ROOT / "tests"), "--distillation", "1"], "The teacher: "),
+    (["--teacher", "FINISHED", "--distillation", "1", "--output", "FINISHED"], "replace its own teacher"),
+    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "did not hold out the 30 lossless images"),
     (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
 ])
 def test_a_teacher_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
