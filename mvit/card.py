@@ -73,7 +73,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     operation = f"; one of RandAugment's operations, magnitude {settings.randaugment}" if settings.randaugment else ""
     cutout = f"; a square of {settings.cutout} x {settings.cutout} pixels is blanked" if settings.cutout else ""
     if settings.teacher:
-        loss += f"; {100 * settings.distillation:g}% of the target is what `{settings.teacher}` answers to the changed image"
+        loss += f"; {100 * settings.distillation:g}% of the target is the answer of `{settings.teacher}`"
     accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
     rows = "\n".join(
         f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "

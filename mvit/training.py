@@ -365,8 +365,8 @@ def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> Mobi
         if its != ours:
             raise TrainingError(f"The teacher's {name} is {its}, not {ours}.")
     if settings.validation and held_out_by(folder) != watched.name:
-        raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what this "
-                            "run is to be judged by.")
+        raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what "
+                            "this run is to be judged by.")
     for weight in teacher.parameters():
         weight.requires_grad_(False)
     return teacher.to(memory_format=torch.channels_last)
@@ -416,7 +416,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     """
     folder, checkpoint = run_folder(settings.recipe, output), output or CHECKPOINTS / settings.recipe
     if settings.teacher and Path(settings.teacher).resolve() == checkpoint.resolve():
-        raise TrainingError(f"The run would replace its own teacher: give another folder than {checkpoint} by --output.")
+        raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
     state = load_state(folder) if resume else None
     if not resume and (folder / "resume.pt").exists():
         done = len(load_state(folder)["history"])

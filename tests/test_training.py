@@ -401,7 +401,7 @@ def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path
     assert "began with another teacher" in capsys.readouterr().err
     (teacher / "config.json").write_text(config)
     assert train.main(resume) == 0
-    assert f"90% of the target is what `{teacher}` answers" in (output / "README.md").read_text()
+    assert f"90% of the target is the answer of `{teacher}`" in (output / "README.md").read_text()
 
 
 @pytest.mark.parametrize(("more", "said"), [
