@@ -236,8 +236,7 @@ def collect(runs: list[Path], file: Path) -> None:
     known = {_same(r["settings"]): r for r in _read(file)} if file.exists() else {}
     for run in runs:
         about, last, evaluation = (_read(run / f"{name}.json") for name in ("run", "history", "evaluation"))
-        tested = (run / "validation.json").exists()
-        validation = _read(run / "validation.json") if tested else evaluation
+        tested, validation = (run / "validation.json").exists(), watched_evaluation(run)
         known[_same(about["settings"])] = {
             **about,
             "validation_accuracy": last[-1]["validation_accuracy"],
@@ -247,6 +246,16 @@ def collect(runs: list[Path], file: Path) -> None:
             "test": {name: evaluation[name] for name in ("split", "images", "accuracy")} if tested else None,
         }
     write_json(file, list(known.values()))
+
+
+def watched_evaluation(run: Path) -> dict:
+    """The evaluation on the images that a finished run watched: `validation.json`, or the only one there is.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    held_out = run / "validation.json"
+    return _read(held_out if held_out.exists() else run / "evaluation.json")
 
 
 def _same(settings: dict, **others) -> str:

@@ -6,7 +6,6 @@ was in and ends with the weights of a run that was not, bit for bit on a CPU.
 """
 
 import ctypes
-import json
 import math
 import os
 import shutil
@@ -25,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mvit.card import model_card
+from mvit.card import model_card, watched_evaluation
 from mvit.data import Split, crop_and_flip, cut_out, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
@@ -333,16 +332,6 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
 
 
-def held_out_by(checkpoint: Path) -> str | None:
-    """The name of the images that a run held out, which says how many of what; None if it held out none."""
-    for name in ("validation.json", "evaluation.json"):
-        try:
-            return json.loads((checkpoint / name).read_text(encoding="utf-8"))["split"]
-        except (OSError, ValueError, TypeError, KeyError):
-            continue
-    return None
-
-
 def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> MobileViT:
     """The network that the settings name as the teacher, ready to answer.
 
@@ -364,9 +353,14 @@ def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> Mobi
         ours, its = getattr(network.config, name), getattr(teacher.config, name)
         if its != ours:
             raise TrainingError(f"The teacher's {name} is {its}, not {ours}.")
-    if settings.validation and held_out_by(folder) != watched.name:
-        raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what "
-                            "this run is to be judged by.")
+    if settings.validation:
+        try:
+            its_watched = watched_evaluation(folder)["split"]  # says how many of what
+        except (OSError, ValueError, TypeError, KeyError):
+            its_watched = None
+        if its_watched != watched.name:
+            raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what "
+                                "this run is to be judged by.")
     for weight in teacher.parameters():
         weight.requires_grad_(False)
     return teacher.to(memory_format=torch.channels_last)

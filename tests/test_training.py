@@ -107,15 +107,19 @@ def test_resuming_is_refused_where_it_would_be_another_run(folder, tmp_path, cap
     assert "damaged or not from this program" in capsys.readouterr().err
 
 
-def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatch):
-    output = tmp_path / "run"
-
+def stop_before_the_first_epoch(monkeypatch, *options):
+    """Leave an unfinished run of these options behind."""
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "train_epoch", stop)
-        assert train.main(arguments(folder, output)) == 130
+        assert train.main(arguments(*options)) == 130
+
+
+def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatch):
+    output = tmp_path / "run"
+    stop_before_the_first_epoch(monkeypatch, folder, output)
     assert train.main([*arguments(folder, output, "--resume"), "--epochs", "4"]) == 2
     assert "The run began with epochs 3; it cannot go on with 4." in capsys.readouterr().err
     with monkeypatch.context() as patch:
@@ -386,13 +390,7 @@ def test_a_teacher_is_learnt_from(folder, tmp_path):
 def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path, capsys, monkeypatch):
     teacher, output = tmp_path / "teacher", tmp_path / "run"
     shutil.copytree(finished, teacher)
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "train_epoch", stop)
-        assert train.main(arguments(folder, output, "--teacher", str(teacher), "--distillation", "0.9")) == 130
+    stop_before_the_first_epoch(monkeypatch, folder, output, "--teacher", str(teacher), "--distillation", "0.9")
     resume = ["--output", str(output), "--device", "cpu", "--resume"]
     config = (teacher / "config.json").read_text()
     (teacher / "config.json").write_text(config.replace('"temperature": 1.0', '"temperature": 2.0'))
