@@ -32,14 +32,15 @@ from mvit.data import CIFAR10_SIZES, Split
 from mvit.files import CHECKPOINTS, write_json
 from mvit.model import MobileViT
 from mvit.optimizers import build_optimizers
+from mvit.step import Step
 from mvit.training import (
     RECIPES,
     Processes,
     Settings,
     TrainingError,
     build_network,
-    keep_freed_memory,
     pick_device,
+    prepare,
     train_epoch,
 )
 
@@ -155,18 +156,18 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
         def turn():
             usual_epoch(network, optimizer, loader, device)
     else:
-        keep_freed_memory()
+        prepare(device)
         here = split.to(device)
         network = network.to(memory_format=torch.channels_last)
         if processes.world_size > 1:
             dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=processes.rank,
                                     world_size=processes.world_size)
-        model = processes.share(network)
         optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                       settings.decay_all)
+        step = Step(processes.share(network), network, optimizers, None, settings, processes.world_size)
 
         def turn():
-            train_epoch(model, network, optimizers, None, None, here, settings, 0, processes)
+            train_epoch(step, None, here, settings, 0, processes)
     with contextlib.suppress(EOFError):  # nobody asks any more
         while True:
             if pipe.recv() == "profile":

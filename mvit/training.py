@@ -18,18 +18,18 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mvit.card import model_card, watched_evaluation
-from mvit.data import Split, crop_and_flip, cut_out, hold_out, load_train_and_test, mean_and_std, rand_augment
+from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.optimizers import OPTIMIZERS, build_optimizers
+from mvit.step import Step
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
@@ -212,6 +212,14 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
+def prepare(device: torch.device) -> None:
+    """Set this process up for training: memory on a CPU; on a card products in TF32, and kernels chosen by trial."""
+    keep_freed_memory()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+
+
 # --------------------------------------------------------------------------- one epoch
 
 
@@ -227,35 +235,13 @@ def batches(count: int, batch_size: int, smallest: int, generator: torch.Generat
     return steps
 
 
-def soft_targets(labels: Tensor, probabilities: Tensor, share: float, label_smoothing: float = 0.0) -> Tensor:
-    """What to learn from a teacher and the labels together.
-
-    Cross-entropy against a mixture is the mixture of the cross-entropies against its parts.
-
-    Args:
-        labels: int64, (B,).
-        probabilities: (B, classes), the teacher's.
-        share: the teacher's, from 0 to 1.
-        label_smoothing: share of the labels' part that is spread evenly over all classes.
-
-    Returns:
-        (B, classes), probabilities.
-    """
-    classes = probabilities.shape[1]
-    smoothed = F.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
-    return torch.lerp(smoothed.to(probabilities), probabilities, share)
-
-
-def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
-                averaged: AveragedModel | None, teacher: MobileViT | None, train: Split, settings: Settings,
-                epoch: int, processes: Processes) -> tuple[float, float]:
+def train_epoch(step: Step, averaged: AveragedModel | None, train: Split, settings: Settings, epoch: int,
+                processes: Processes) -> tuple[float, float]:
     """One pass over the training images.
 
     Args:
-        model: what is called: the network, or DistributedDataParallel around it.
-        network: the network itself.
+        step: takes the network one batch further.
         averaged: the moving average of its weights, brought up to date after each step; None for none.
-        teacher: whose answers are a part of the target, ``settings.distillation`` of it; None for none.
         epoch: counted from 0.
 
     Returns:
@@ -269,47 +255,31 @@ def train_epoch(model: nn.Module, network: MobileViT, optimizers: list[torch.opt
     centres = torch.randint(0, train.images.shape[-1], (len(train), 2), generator=generator).to(device)
     torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout, RandAugment
 
+    mine = [batch[processes.rank :: processes.world_size] for batch in steps]
+    order = torch.cat(mine).to(device)
+    images = crop_and_flip(train.images[order], offsets[order], flips[order])
+    if settings.randaugment:
+        images = rand_augment(images, settings.randaugment)
+    parts = zip(*(tensor.split(list(map(len, mine))) for tensor in (images, train.labels[order], centres[order])),
+                strict=True)
+
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     seen = 0
-    model.train()
+    step.model.train()
     with tqdm(total=len(train), unit=" images", desc=f"epoch {epoch + 1}/{settings.epochs}", leave=False,
               disable=None if processes.first else True) as bar:
-        for step, batch in enumerate(steps):
-            index = batch[processes.rank :: processes.world_size].to(device)
-            labels = train.labels[index]
-            images = crop_and_flip(train.images[index], offsets[index], flips[index])
-            if settings.randaugment:
-                images = rand_augment(images, settings.randaugment)
-            images = network.normalize(images)
-            if settings.cutout:
-                images = cut_out(images, centres[index], settings.cutout)
-            logits = model(images)
-            if teacher:
-                with torch.no_grad():
-                    answers = teacher.probabilities(teacher(images))
-                targets = soft_targets(labels, answers, settings.distillation, settings.label_smoothing)
-                loss = F.cross_entropy(logits, targets, reduction="sum")
-            else:
-                loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=settings.label_smoothing)
-
-            network.zero_grad()
-            # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
-            (loss * processes.world_size / len(batch)).backward()
-            rate = learning_rate(settings, epoch + step / len(steps))
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.step()
+        for number, (batch, part) in enumerate(zip(steps, parts, strict=True)):
+            rate = learning_rate(settings, epoch + number / len(steps))
+            loss, right = step(*part, len(batch), rate)
             if averaged:
-                averaged.update_parameters(network)
-
-            loss_sum += loss.detach()
-            correct += (logits.argmax(1) == labels).sum()
-            seen += len(index)
+                averaged.update_parameters(step.network)
+            loss_sum += loss
+            correct += right
+            seen += len(mine[number])
             bar.update(len(batch))
-            if step % 20 == 0 and not bar.disable:  # .item() waits for the device
-                bar.set_postfix(loss=f"{loss_sum.item() / seen:.3f}", accuracy=f"{correct.item() / seen:.1%}")
+            if number % 20 == 0 and not bar.disable:  # .item() waits for the device
+                bar.set_postfix_str(f"loss {loss_sum.item() / seen:.4f}, accuracy {correct.item() / seen:.1%}")
     processes.sum(loss_sum, correct)
     return loss_sum.item() / len(train), correct.item() / len(train)
 
@@ -423,7 +393,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         raise TrainingError(f"The run in {folder} began with {settings.processes} process(es), not "
                             f"{processes.world_size}: go on with torchrun --nproc-per-node={settings.processes}.")
     settings = replace(settings, processes=processes.world_size)
-    keep_freed_memory()
+    prepare(device)
 
     train, watched, test = load_data(data, settings, processes)
     fingerprint = train.fingerprint()
@@ -451,7 +421,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         for name, part in parts.items():
             part.load_state_dict(state[name])
         history, command = state["history"], state["command"]
-    model = processes.share(network)
+    step = Step(processes.share(network), network, optimizers, teacher, settings, processes.world_size)
     shipped = averaged.module if averaged else network
 
     def save_state():
@@ -470,8 +440,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
 
     for epoch in range(len(history), settings.epochs):
         begin = time.perf_counter()
-        train_loss, train_accuracy = train_epoch(model, network, optimizers, averaged, teacher, train, settings,
-                                                 epoch, processes)
+        train_loss, train_accuracy = train_epoch(step, averaged, train, settings, epoch, processes)
         trained = time.perf_counter()
         if not math.isfinite(train_loss):
             raise TrainingError(f"The loss is {train_loss} in epoch {epoch + 1}: try a lower learning rate (--lr).")

@@ -8,6 +8,7 @@ from torch import nn
 
 from mvit import MobileViT, MobileViTConfig
 from mvit.data import Split
+from mvit.step import Step
 from mvit.training import Processes, Settings, train_epoch
 from tests.conftest import CLASSES, TINY
 
@@ -19,12 +20,12 @@ for name, module in list(network.named_modules()):
 images = torch.randint(0, 256, (35, 3, 32, 32), dtype=torch.uint8)
 split = Split("made", CLASSES, images, torch.randint(0, 3, (35,)), torch.ones(35, dtype=torch.bool))
 processes = Processes.join(torch.device("cpu"))
-model = processes.share(network)
 before = {name: weight.clone() for name, weight in network.state_dict().items()}
 # Plain gradient descent: Adam would make large steps of rounding where a gradient is nought.
 optimizer = torch.optim.SGD(network.parameters(), 0.1)
-loss, accuracy = train_epoch(model, network, [optimizer], None, None, split, Settings(batch_size=16, learning_rate=0.1),
-                             0, processes)
+settings = Settings(batch_size=16, learning_rate=0.1)
+step = Step(processes.share(network), network, [optimizer], None, settings, processes.world_size)
+loss, accuracy = train_epoch(step, None, split, settings, 0, processes)
 if processes.first:
     torch.save({"before": before, "after": network.state_dict(), "loss": loss, "accuracy": accuracy},
                Path(sys.argv[1]) / f"{processes.world_size}.pt")

@@ -198,7 +198,7 @@ def test_rand_augment_draws_for_each_group_anew():
         torch.manual_seed(3)
         results.append(rand_augment(image.expand(8, 3, 32, 32), 9, groups=4))
     assert torch.equal(*results)
-    (changed, _), pairs = results, results[0].unflatten(0, (4, 2))
+    (changed, _), pairs = results, results[0].unflatten(0, (2, 4)).transpose(0, 1)
     assert torch.equal(pairs[:, 0], pairs[:, 1])
     assert len({pair[0].numpy().tobytes() for pair in pairs}) >= 3
     assert changed.dtype == torch.uint8

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file
 
 import train
 from mvit import MobileViT, evaluate, mobilevit_xxs, training
 from mvit.optimizers import build_optimizers
-from mvit.training import Settings, TrainingError, batches, learning_rate, soft_targets
+from mvit.training import Settings, TrainingError, batches, learning_rate
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -359,14 +358,6 @@ def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
 
 
 # --------------------------------------------------------------------------- a teacher
-
-
-def test_cross_entropy_against_a_mixture_is_the_mixture():
-    labels, logits = torch.tensor([0, 2]), torch.randn(2, 3)
-    answers = torch.randn(2, 3).softmax(1)
-    mixed = F.cross_entropy(logits, soft_targets(labels, answers, 0.3, label_smoothing=0.2))
-    torch.testing.assert_close(mixed, 0.7 * F.cross_entropy(logits, labels, label_smoothing=0.2)
-                               + 0.3 * F.cross_entropy(logits, answers))
 
 
 def test_a_teacher_is_learnt_from(folder, tmp_path):
