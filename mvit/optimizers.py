@@ -1,5 +1,7 @@
 """How weights are changed: AdamW, or Muon for the matrices among them and AdamW for the rest."""
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,6 @@ def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight
     """The optimizers that together change every weight of the network once a step, at one learning rate.
 
     Args:
-        network: in channels_last memory order.
         kind: "adamw" (Loshchilov & Hutter, arXiv 1711.05101), or "muon": its orthogonalised momentum (Jordan et al.,
             kellerjordan.github.io/posts/muon) for every matrix between the first and the last layer, scaled to change
             weights by as much as AdamW would (Liu et al., arXiv 2502.16982, section 2.2), and AdamW for the rest.
@@ -30,7 +31,7 @@ def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight
     optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], learning_rate, weight_decay=weight_decay,
                                     fused=True)]
     if matrices:
-        optimizers.append(MuonOfConvolutions(matrices, learning_rate, weight_decay))
+        optimizers.append(Muon(matrices, learning_rate, weight_decay))
     return optimizers
 
 
@@ -44,22 +45,61 @@ def hidden_matrices(network: MobileViT) -> list[nn.Parameter]:
         isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1))]
 
 
-class MuonOfConvolutions(torch.optim.Muon):
-    """torch's Muon, which takes matrices only, for convolutions too: (out, in, h, w) as (out, h w in)."""
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised: every direction in which a layer can change is changed by about as much.
 
-    def __init__(self, weights: list[nn.Parameter], learning_rate: float, weight_decay: float):
-        self.weights = weights
-        # Views of the same memory, which is why the weights must be channels_last.
-        self.matrices = [nn.Parameter(_as_matrix(weight.detach())) for weight in weights]
-        super().__init__(self.matrices, learning_rate, weight_decay, adjust_lr_fn="match_rms_adamw")
+    Jordan et al., kellerjordan.github.io/posts/muon, as ``torch.optim.Muon`` has it with ``match_rms_adamw``. That one
+    takes matrices alone, and one by one; here a convolution's weights (out, in, h, w) are the matrix (out, in h w), and
+    all matrices of a shape go through each product together: a fifth of the kernels, on a card where starting them is
+    what costs.
 
+    Args:
+        weights: (out, in) or (out, in, h, w) each.
+        lr: the learning rate; a tensor in a step that is recorded (:mod:`mvit.step`).
+        weight_decay: decoupled, as AdamW's.
+    """
+
+    MOMENTUM = 0.95
+
+    def __init__(self, weights: list[nn.Parameter], lr: float, weight_decay: float):
+        alike = defaultdict(list)
+        for weight in weights:
+            alike[weight.flatten(1).shape].append(weight)
+        super().__init__([{"params": group} for group in alike.values()], {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
     def step(self) -> None:
-        for weight, matrix in zip(self.weights, self.matrices, strict=True):
-            matrix.grad = _as_matrix(weight.grad.contiguous(memory_format=torch.channels_last)
-                                     if weight.ndim == 4 else weight.grad)
-        super().step()
+        for group in self.param_groups:
+            weights, lr = group["params"], group["lr"]
+            gradients = torch.stack([weight.grad.flatten(1) for weight in weights])
+            state = self.state[weights[0]]
+            if not state:
+                state["momentum"] = torch.zeros_like(gradients)
+            momentum = state["momentum"].lerp_(gradients, 1 - self.MOMENTUM)
+            updates = orthogonalise(gradients.lerp(momentum, self.MOMENTUM))  # Nesterov's
+            # As large as AdamW's, by root mean square (Liu et al., section 2.2).
+            updates *= 0.2 * max(updates.shape[1:]) ** 0.5 * lr
+            torch._foreach_mul_(weights, 1 - lr * group["weight_decay"])
+            torch._foreach_sub_(weights, [update.view_as(w) for update, w in zip(updates, weights, strict=True)])
 
 
-def _as_matrix(weight: Tensor) -> Tensor:
-    """A view, never a copy."""
-    return weight.permute(0, 2, 3, 1).view(len(weight), -1) if weight.ndim == 4 else weight
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """About the nearest matrices with singular values of 1: of 0.7 to 1.2, by Newton and Schulz's iteration.
+
+    Args:
+        matrices: (n, rows, columns).
+
+    Returns:
+        (n, rows, columns), float32; computed in bfloat16.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315  # steepest at zero, so that small singular values grow fast
+    x = matrices.bfloat16()
+    wide = x.shape[1] <= x.shape[2]
+    if not wide:
+        x = x.mT
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return (x if wide else x.mT).float().contiguous()

@@ -38,7 +38,7 @@ class Step:
     Args:
         model: what is called: the network, or DistributedDataParallel around it.
         network: the network itself.
-        optimizers: of its weights; each changes them in proportion to its learning rate, as AdamW and Muon do.
+        optimizers: of its weights.
         teacher: whose answers are a part of the target; None for none.
         settings: the run's :class:`mvit.training.Settings`.
         world_size: processes that share each batch.
@@ -82,10 +82,10 @@ class Step:
             return result
         if self.graph is None:
             self.record(images, labels, centres, batch_size)
-            self.set_rate(rate)
+            self.set_rate(rate)  # for batches that are not replayed
         for recorded, now in zip(self.inputs, (images, labels, centres), strict=True):
             recorded.copy_(now)
-        self.share.fill_(rate / self.settings.learning_rate)
+        self.rate.fill_(rate)
         self.graph.replay()
         return self.result
 
@@ -111,36 +111,19 @@ class Step:
             optimizer.step()
         return loss.detach(), (logits.argmax(1) == labels).sum()
 
-    @torch.no_grad()
-    def take_share(self, share: Tensor, *batch) -> tuple[Tensor, Tensor]:
-        """``share`` (a scalar) of a step at the learning rate that the optimizers have.
-
-        The rate itself is a number, and a recording keeps the numbers that it was made with.
-        """
-        weights = list(self.network.parameters())
-        before = [torch.empty_like(weight) for weight in weights]
-        torch._foreach_copy_(before, weights)
-        with torch.enable_grad():
-            result = self.take(*batch)
-        torch._foreach_sub_(weights, before)
-        torch._foreach_mul_(weights, share)
-        torch._foreach_add_(weights, before)
-        return result
-
     def record(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int) -> None:
         """Record a step, without taking it."""
         self.inputs = images.clone(), labels.clone(), centres.clone()
-        self.share = torch.ones((), device=images.device)
-        self.set_rate(self.settings.learning_rate)
-        self.graph = torch.cuda.CUDAGraph()
-        capturable = [group.get("capturable") for group in self.groups]
+        self.rate = torch.zeros((), device=images.device)  # a number would be the same in every replay
+        self.set_rate(self.rate)
         for group in self.groups:
-            group["capturable"] = True  # AdamW asks; fused, it is so in any case
+            group["capturable"] = True  # AdamW asks, and complains of it in a step that is not recorded
+        self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=self.stream):
-            self.result = self.take_share(self.share, *self.inputs, batch_size)
-        for group, was in zip(self.groups, capturable, strict=True):
-            group["capturable"] = was
+            self.result = self.take(*self.inputs, batch_size)
+        for group in self.groups:
+            group["capturable"] = False
 
-    def set_rate(self, rate: float) -> None:
+    def set_rate(self, rate: float | Tensor) -> None:
         for group in self.groups:
             group["lr"] = rate

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from mvit.card import model_card, watched_evaluation
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.fast import fold_batchnorm
 from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.optimizers import OPTIMIZERS, build_optimizers
@@ -331,9 +332,8 @@ def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> Mobi
         if its_watched != watched.name:
             raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what "
                                 "this run is to be judged by.")
-    for weight in teacher.parameters():
-        weight.requires_grad_(False)
-    return teacher.to(memory_format=torch.channels_last)
+    example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
+    return fold_batchnorm(teacher, example).requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def load_state(folder: Path) -> dict:

@@ -42,20 +42,17 @@ def made_batch(number: int, size: int, device: str = "cpu") -> tuple:
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_a_share_of_a_step_is_a_step_at_that_share_of_the_rate(kind):
+def test_the_rate_may_be_a_tensor(kind):
+    """As it is where a step is recorded."""
     settings = Settings(batch_size=8, optimizer=kind, learning_rate=0.01, weight_decay=0.1)
     steps = [made_step(settings), made_step(settings)]
-    for step in steps:
-        step(*made_batch(0, 8), 0.01)
-    begin = [weight.detach().clone() for weight in steps[0].network.parameters()]
-    batch = made_batch(1, 8)
-    steps[0](*batch, 0.00125)
-    steps[1].set_rate(0.01)
-    steps[1].take_share(torch.tensor(0.125), *batch)
-    ends = [list(step.network.parameters()) for step in steps]
-    for one, other, was in zip(*ends, begin, strict=True):
-        torch.testing.assert_close(other - was, one - was, rtol=1e-3, atol=1e-6)
-    assert max((one - was).abs().max() for one, was in zip(ends[0], begin, strict=True)) > 1e-3
+    begin = all_weights(steps[0])
+    for number, rate in enumerate((0.01, 0.002)):
+        for step, given in zip(steps, (rate, torch.tensor(rate)), strict=True):
+            step(*made_batch(number, 8), given)
+    moved = [all_weights(step) - begin for step in steps]
+    assert moved[0].abs().max() > 1e-3
+    assert (moved[0] - moved[1]).norm() < 1e-3 * moved[0].norm()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")

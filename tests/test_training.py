@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import train
 from mvit import MobileViT, evaluate, mobilevit_xxs, training
-from mvit.optimizers import build_optimizers
+from mvit.optimizers import Muon, build_optimizers
 from mvit.training import Settings, TrainingError, batches, learning_rate
 from tests.conftest import TINY
 
@@ -322,6 +323,25 @@ def test_muon_orthogonalises_what_a_convolution_does_to_channels():
     assert gradient[0] / gradient[-1] > 5
     assert change[0] / change[-1] < 3
     assert change.mean() == pytest.approx(1e-2 * 0.2 * 1152**0.5, rel=0.3)  # the larger side is 9 x 128
+
+
+def test_muon_is_torch_s_for_many_matrices_at_once():
+    shapes = [(6, 10), (10, 6), (6, 10), (8, 2, 3, 3)]
+    torch.manual_seed(0)
+    weights = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    matrices = [nn.Parameter(weight.detach().flatten(1).clone()) for weight in weights]
+    begin = [weight.detach().clone() for weight in matrices]
+    ours = Muon(weights, 0.1, 0.2)
+    theirs = torch.optim.Muon(matrices, 0.1, 0.2, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        for weight, matrix in zip(weights, matrices, strict=True):
+            matrix.grad = torch.randn_like(matrix)
+            weight.grad = matrix.grad.view_as(weight)
+        ours.step()
+        theirs.step()
+    for weight, matrix, was in zip(weights, matrices, begin, strict=True):
+        moved, expected = weight.detach().flatten(1) - was, matrix.detach() - was
+        assert (moved - expected).norm() < 0.02 * expected.norm()  # both reckon in bfloat16
 
 
 def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
