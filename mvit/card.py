@@ -189,17 +189,21 @@ def _with_split(evaluation: dict) -> str:
     return f"{evaluation['accuracy']:.2%} ({low:.1%} to {high:.1%}; {evaluation['split']})"
 
 
+def training_speeds(folder: Path) -> str:
+    """The README's lines on how fast training is, from each ``training_speed*.json``."""
+    found = sorted(folder.glob("training_speed*.json"))
+    return "\n".join(map(training_speed, found)) if found else "Not measured yet.\n"
+
+
 def training_speed(file: Path) -> str:
-    """The README's lines on how fast training is, from ``training_speed.json``."""
-    if not file.exists():
-        return "Not measured yet.\n"
+    """One machine's part of them."""
     result = _read(file)
     step = ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items())
     ways = {"usual": "the usual script: contiguous maps, plain AdamW, two workers that load PIL pictures",
             "ours": f"`train.py`, recipe {result['recipe']}",
             "ours, two processes": "the same by `torchrun --nproc-per-node=2`, the threads shared out"}
-    rows = "\n".join(f"| {ways[name]} | {found:.0f} | {result['ratio'].get(name, 1):.2f} × "
-                     f"| {result['minutes_for_20_epochs'][name]:.0f} min |"
+    minutes = {name: f"{m:.0f}" if m > 10 else f"{m:.1f}" for name, m in result["minutes_for_20_epochs"].items()}
+    rows = "\n".join(f"| {ways[name]} | {found:,.0f} | {result['ratio'].get(name, 1):.2f} × | {minutes[name]} min |"
                      for name, found in result["images_per_second"].items())
     return ("| | images/s | | twenty epochs of CIFAR-10 |\n| --- | --- | --- | --- |\n" + rows +
             f"\n\nMeasured on {result['machine']}, {result['threads']} thread(s), torch {result['torch']}, "
@@ -242,6 +246,7 @@ def collect(runs: list[Path], file: Path) -> None:
             "validation_accuracy": last[-1]["validation_accuracy"],
             "train_accuracy": last[-1]["train_accuracy"],
             "split": validation["split"],
+            "device": validation["device"],
             "date": validation["date"],
             "test": {name: evaluation[name] for name in ("split", "images", "accuracy")} if tested else None,
         }
@@ -270,8 +275,8 @@ def ablation(file: Path) -> str:
     groups = defaultdict(list)
     for run in _read(file):
         groups[run["split"], _same(run["settings"], seed=None, final_test=None)].append(run)
-    rows = ["| command | epochs | seeds | train accuracy | held out | validation accuracy | test accuracy |",
-            "| --- | --- | --- | --- | --- | --- | --- |"]
+    rows = ["| command | epochs | seeds | on | train accuracy | held out | validation accuracy | test accuracy |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     order = sorted(groups.items(), key=lambda item: (item[1][0]["settings"]["epochs"],
                                                      -_mean(item[1], "validation_accuracy")))
     for _, runs in order:
@@ -281,6 +286,7 @@ def ablation(file: Path) -> str:
                   if tests else "")
         rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} "
                     f"| {', '.join(str(run['settings']['seed']) for run in runs)} "
+                    f"| {', '.join(sorted({run.get('device', 'cpu') for run in runs}))} "
                     f"| {_mean(runs, 'train_accuracy'):.2%} | {images:,} "
                     f"| {_with_spread([run['validation_accuracy'] for run in runs], images)} | {tested} |")
     return "\n".join(rows) + (
@@ -311,7 +317,7 @@ def _read(file: Path):
 def with_tables(text: str, checkpoints: Path) -> str:
     """A text with those of the tables that it has a place for, as the checkpoints have them now."""
     tables = {"figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
-              "training": lambda: training_speed(checkpoints / "training_speed.json"),
+              "training": lambda: training_speeds(checkpoints),
               "ablation": lambda: ablation(checkpoints / "ablation.json")}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"

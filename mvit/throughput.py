@@ -258,7 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{result['machine']}, {result['threads']} thread(s), torch {result['torch']}")
     for name, speed in result["images_per_second"].items():
         print(f"{name:20} {speed:7.0f} images/s, {result['ratio'].get(name, 1):.2f} x; twenty epochs in "
-              f"{result['minutes_for_20_epochs'][name]:.0f} minutes")
+              f"{result['minutes_for_20_epochs'][name]:.1f} minutes")
     print("a step: " + ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items()))
     return 0
 
