@@ -75,6 +75,8 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     if settings.teacher:
         loss += f"; {100 * settings.distillation:g}% of the target is the answer of `{settings.teacher}`"
     accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
+    before = dict.fromkeys(r["device"] for r in history if r["device"] != device.type)
+    elsewhere_before = f"; earlier epochs on {', '.join(before)}" if before else ""
     rows = "\n".join(
         f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "
         f"| {r[f'{watched}_accuracy']:.2%} | {r['images_per_second']:.0f} | {r['seconds']:.1f} |" for r in history
@@ -117,7 +119,7 @@ Written by `train.py` at the end of the run, which measured every number here{el
 | expected calibration error | {calibration} |
 | command | `{command}` |
 | date | {date.today().isoformat()} |
-| machine | {machine(device)} |
+| machine | {machine(device)}{elsewhere_before} |
 | versions | {versions} |
 | time | {sum(r['seconds'] for r in history) / 60:.1f} minutes for {len(history)} epochs |
 
@@ -207,7 +209,8 @@ def training_speed(file: Path) -> str:
                      for name, found in result["images_per_second"].items())
     return ("| | images/s | | twenty epochs of CIFAR-10 |\n| --- | --- | --- | --- |\n" + rows +
             f"\n\nMeasured on {result['machine']}, {result['threads']} thread(s), torch {result['torch']}, "
-            f"{result['date']}, turn by turn. Operators' shares of a step: {step}.\n")
+            f"{result['date']}, in {result['rounds']} turns of {result['steps']} batches each. Shares of a step: "
+            f"{step}.\n")
 
 
 def speed(benchmark: Path) -> str:
@@ -239,14 +242,14 @@ def collect(runs: list[Path], file: Path) -> None:
     """
     known = {_same(r["settings"]): r for r in _read(file)} if file.exists() else {}
     for run in runs:
-        about, last, evaluation = (_read(run / f"{name}.json") for name in ("run", "history", "evaluation"))
+        about, history, evaluation = (_read(run / f"{name}.json") for name in ("run", "history", "evaluation"))
         tested, validation = (run / "validation.json").exists(), watched_evaluation(run)
         known[_same(about["settings"])] = {
             **about,
-            "validation_accuracy": last[-1]["validation_accuracy"],
-            "train_accuracy": last[-1]["train_accuracy"],
+            "validation_accuracy": history[-1]["validation_accuracy"],
+            "train_accuracy": history[-1]["train_accuracy"],
             "split": validation["split"],
-            "device": validation["device"],
+            "device": ", then ".join(dict.fromkeys(record.get("device", "cpu") for record in history)),
             "date": validation["date"],
             "test": {name: evaluation[name] for name in ("split", "images", "accuracy")} if tested else None,
         }

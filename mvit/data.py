@@ -217,16 +217,16 @@ def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
     return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)
 
 
-def rand_augment(images: Tensor, magnitude: int, groups: int = 256) -> Tensor:
+def rand_augment(images: Tensor, magnitude: int, groups: int = 97) -> Tensor:
     """Change colours or shape by one of RandAugment's operations (Cubuk et al., arXiv 1909.13719), as torchvision has
     them.
 
     Args:
-        images: uint8, (N, 3, H, W), an epoch's.
+        images: uint8, (N, 3, H, W), of many batches.
         magnitude: how much, from 0 to 30.
-        groups: parts of the images, each with an operation of its own from torch's global generator. An image's
-            neighbours in the order are in other groups than it. One operation on many images is faster than many on
-            one each.
+        groups: parts of the images, each with an operation of its own from torch's global generator: one operation on
+            many images is faster than many on one each. Neighbours are in different groups, and no batch whose size
+            does not divide by it begins where the one before did.
 
     Returns:
         uint8, (N, 3, H, W), channels_last.

@@ -50,8 +50,7 @@ class Muon(torch.optim.Optimizer):
 
     Jordan et al., kellerjordan.github.io/posts/muon, as ``torch.optim.Muon`` has it with ``match_rms_adamw``. That one
     takes matrices alone, and one by one; here a convolution's weights (out, in, h, w) are the matrix (out, in h w), and
-    all matrices of a shape go through each product together: a fifth of the kernels, on a card where starting them is
-    what costs.
+    all matrices of a shape go through each product together: on a card it is the number of kernels that costs.
 
     Args:
         weights: (out, in) or (out, in, h, w) each.

@@ -32,26 +32,35 @@ def soft_targets(labels: Tensor, probabilities: Tensor, share: float, label_smoo
 class Step:
     """Changes a network's weights by a batch, again and again.
 
-    On a CUDA card a step is recorded once and replayed (as a CUDA graph): its thousand small kernels take less time
-    than Python needs to start them one by one.
+    In a single process on a CUDA card a step is recorded once and then replayed (as a CUDA graph): its thousand small
+    kernels take less time than Python needs to start them one by one.
 
     Args:
         model: what is called: the network, or DistributedDataParallel around it.
         network: the network itself.
         optimizers: of its weights.
         teacher: whose answers are a part of the target; None for none.
-        settings: the run's :class:`mvit.training.Settings`.
+        distillation: that part, from 0 to 1.
+        label_smoothing: share of the labels' part that is spread evenly over all classes.
+        cutout: side in pixels of the square that is blanked in every image; 0: none.
         world_size: processes that share each batch.
     """
 
     def __init__(self, model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
-                 teacher: MobileViT | None, settings, world_size: int = 1):
+                 teacher: MobileViT | None = None, distillation: float = 0.0, label_smoothing: float = 0.0,
+                 cutout: int = 0, world_size: int = 1):
         self.model, self.network, self.optimizers, self.teacher = model, network, optimizers, teacher
-        self.settings, self.world_size = settings, world_size
-        self.groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self.replays = next(network.parameters()).is_cuda and world_size == 1
-        self.whole_batches = 0
-        self.graph = None
+        self.distillation, self.label_smoothing, self.cutout = distillation, label_smoothing, cutout
+        self.world_size = world_size
+        device = next(network.parameters()).device
+        self.replays = device.type == "cuda" and world_size == 1
+        self.stream = torch.cuda.Stream(device) if self.replays else None
+        self.taken = 0  # steps that were not replayed
+        self.whole = 0  # images in the first batch; an epoch's last may have others
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: tuple[Tensor, ...] = ()  # what the recording reads
+        self.rate: Tensor | None = None
+        self.result: tuple[Tensor, Tensor] | None = None  # and writes
 
     def __call__(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int,
                  rate: float) -> tuple[Tensor, Tensor]:
@@ -68,41 +77,39 @@ class Step:
             (loss, correct): the sum of this part's losses and how many answers were right, to be read before the next
             step.
         """
+        self.whole = self.whole or len(labels)
+        if self.replays and self.graph is None and self.taken >= WARM_UP and len(labels) == self.whole:
+            self.record(images, labels, centres)
         self.set_rate(rate)
-        if not self.replays or len(labels) != self.settings.batch_size:  # an epoch's last batch may be smaller
+        if self.graph and len(labels) == self.whole:
+            for recorded, now in zip(self.inputs, (images, labels, centres), strict=True):
+                recorded.copy_(now)
+            self.rate.fill_(rate)
+            self.graph.replay()
+            return self.result
+
+        self.taken += 1
+        if not self.replays:
             return self.take(images, labels, centres, batch_size)
-        self.whole_batches += 1
-        if self.whole_batches == 1:
-            self.stream = torch.cuda.Stream()
-        if self.whole_batches <= WARM_UP:  # on the stream that is recorded later
-            self.stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.stream):
-                result = self.take(images, labels, centres, batch_size)
-            torch.cuda.current_stream().wait_stream(self.stream)
-            return result
-        if self.graph is None:
-            self.record(images, labels, centres, batch_size)
-            self.set_rate(rate)  # for batches that are not replayed
-        for recorded, now in zip(self.inputs, (images, labels, centres), strict=True):
-            recorded.copy_(now)
-        self.rate.fill_(rate)
-        self.graph.replay()
-        return self.result
+        self.stream.wait_stream(torch.cuda.current_stream())  # the stream that is recorded: to warm it up
+        with torch.cuda.stream(self.stream):
+            result = self.take(images, labels, centres, batch_size)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return result
 
     def take(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-        """A step at the learning rate that the optimizers have."""
-        settings = self.settings
+        """A step, operator by operator, at the learning rate that the optimizers have."""
         images = self.network.normalize(images)
-        if settings.cutout:
-            images = cut_out(images, centres, settings.cutout)
+        if self.cutout:
+            images = cut_out(images, centres, self.cutout)
         logits = self.model(images)
         if self.teacher:
             with torch.no_grad():
                 answers = self.teacher.probabilities(self.teacher(images))
-            targets = soft_targets(labels, answers, settings.distillation, settings.label_smoothing)
+            targets = soft_targets(labels, answers, self.distillation, self.label_smoothing)
             loss = F.cross_entropy(logits, targets, reduction="sum")
         else:
-            loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=settings.label_smoothing)
+            loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
 
         self.network.zero_grad()
         # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
@@ -111,19 +118,21 @@ class Step:
             optimizer.step()
         return loss.detach(), (logits.argmax(1) == labels).sum()
 
-    def record(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int) -> None:
-        """Record a step, without taking it."""
+    def record(self, images: Tensor, labels: Tensor, centres: Tensor) -> None:
+        """Record a step with a batch of this size, without taking it."""
         self.inputs = images.clone(), labels.clone(), centres.clone()
         self.rate = torch.zeros((), device=images.device)  # a number would be the same in every replay
         self.set_rate(self.rate)
-        for group in self.groups:
-            group["capturable"] = True  # AdamW asks, and complains of it in a step that is not recorded
+        adamw = [group for optimizer in self.optimizers for group in optimizer.param_groups if "capturable" in group]
+        for group in adamw:
+            group["capturable"] = True  # it asks, and complains of it in a step that is not recorded
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, stream=self.stream):
-            self.result = self.take(*self.inputs, batch_size)
-        for group in self.groups:
+            self.result = self.take(*self.inputs, len(labels))
+        for group in adamw:
             group["capturable"] = False
 
     def set_rate(self, rate: float | Tensor) -> None:
-        for group in self.groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate

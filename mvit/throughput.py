@@ -146,6 +146,8 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
           pipe: Connection) -> None:
     """A process: an epoch of ``steps`` batches whenever it is asked for one, until nobody is there to ask."""
     torch.set_num_threads(max(1, torch.get_num_threads() // processes.world_size))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     split = made_images(settings.batch_size * steps)
     network = build_network(settings, split).to(device)
     if loop == "usual":
@@ -164,7 +166,8 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
                                     world_size=processes.world_size)
         optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                       settings.decay_all)
-        step = Step(processes.share(network), network, optimizers, None, settings, processes.world_size)
+        step = Step(processes.share(network), network, optimizers, label_smoothing=settings.label_smoothing,
+                    cutout=settings.cutout, world_size=processes.world_size)
 
         def turn():
             train_epoch(step, None, here, settings, 0, processes)
@@ -217,6 +220,7 @@ def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -
         "recipe": settings.recipe,
         "batch_size": settings.batch_size,
         "rounds": rounds,
+        "steps": steps,
         "images_per_second": speed,
         "ratio": {name: found / speed["usual"] for name, found in speed.items() if name != "usual"},
         "minutes_for_20_epochs": {name: 20 * CIFAR10_SIZES["train"] / found / 60 for name, found in speed.items()},

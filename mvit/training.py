@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.optimizers import OPTIMIZERS, build_optimizers
 from mvit.step import Step
 
+STATE_VERSION = 2  # of what resume.pt holds, and of the draws: a run ends as it began
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
@@ -217,6 +218,7 @@ def prepare(device: torch.device) -> None:
     """Set this process up for training: memory on a CPU; on a card products in TF32, and kernels chosen by trial."""
     keep_freed_memory()
     if device.type == "cuda":
+        torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
 
@@ -248,41 +250,53 @@ def train_epoch(step: Step, averaged: AveragedModel | None, train: Split, settin
     Returns:
         (loss, accuracy): means over the epoch as it ran, on augmented images and with the weights of the moment.
     """
-    device = train.images.device
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)  # on the CPU: alike on every device
     steps = batches(len(train), settings.batch_size, processes.world_size, generator)
-    offsets = torch.randint(0, 9, (len(train), 2), generator=generator).to(device)
-    flips = (torch.rand(len(train), generator=generator) < 0.5).to(device)
-    centres = torch.randint(0, train.images.shape[-1], (len(train), 2), generator=generator).to(device)
-    torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout, RandAugment
-
-    mine = [batch[processes.rank :: processes.world_size] for batch in steps]
-    order = torch.cat(mine).to(device)
-    images = crop_and_flip(train.images[order], offsets[order], flips[order])
-    if settings.randaugment:
-        images = rand_augment(images, settings.randaugment)
-    parts = zip(*(tensor.split(list(map(len, mine))) for tensor in (images, train.labels[order], centres[order])),
-                strict=True)
-
-    loss_sum = torch.zeros((), device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    loss_sum = torch.zeros((), device=train.images.device)
+    correct = torch.zeros((), dtype=torch.int64, device=train.images.device)
     seen = 0
     step.model.train()
     with tqdm(total=len(train), unit=" images", desc=f"epoch {epoch + 1}/{settings.epochs}", leave=False,
               disable=None if processes.first else True) as bar:
-        for number, (batch, part) in enumerate(zip(steps, parts, strict=True)):
+        for number, (batch, part) in enumerate(zip(steps, augmented(train, steps, settings.randaugment, generator,
+                                                                    processes), strict=True)):
             rate = learning_rate(settings, epoch + number / len(steps))
             loss, right = step(*part, len(batch), rate)
             if averaged:
                 averaged.update_parameters(step.network)
             loss_sum += loss
             correct += right
-            seen += len(mine[number])
+            seen += len(part[0])
             bar.update(len(batch))
             if number % 20 == 0 and not bar.disable:  # .item() waits for the device
                 bar.set_postfix_str(f"loss {loss_sum.item() / seen:.4f}, accuracy {correct.item() / seen:.1%}")
     processes.sum(loss_sum, correct)
     return loss_sum.item() / len(train), correct.item() / len(train)
+
+
+def augmented(train: Split, steps: list[Tensor], randaugment: int, generator: torch.Generator, processes: Processes,
+              at_once: int = 64) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """This process's part of each batch: images, cropped, flipped and changed at random; labels; centres to blank.
+
+    Args:
+        steps: the indices of each batch.
+        randaugment: as in the settings.
+        generator: what all draws follow from; they are the same however many processes there are, but RandAugment's.
+        at_once: batches that are made together. More is faster on a card, and more memory.
+    """
+    device, count = train.images.device, len(train)
+    offsets = torch.randint(0, 9, (count, 2), generator=generator).to(device)
+    flips = (torch.rand(count, generator=generator) < 0.5).to(device)
+    centres = torch.randint(0, train.images.shape[-1], (count, 2), generator=generator).to(device)
+    torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout, RandAugment
+    for begin in range(0, len(steps), at_once):
+        mine = [batch[processes.rank :: processes.world_size] for batch in steps[begin : begin + at_once]]
+        index = torch.cat(mine).to(device)
+        images = crop_and_flip(train.images[index], offsets[index], flips[index])
+        if randaugment:
+            images = rand_augment(images, randaugment)
+        sizes = list(map(len, mine))
+        yield from zip(images.split(sizes), train.labels[index].split(sizes), centres[index].split(sizes), strict=True)
 
 
 # --------------------------------------------------------------------------- a run
@@ -350,6 +364,8 @@ def load_state(folder: Path) -> dict:
         raise TrainingError(f"There is no unfinished run in {folder}.") from error
     except Exception as error:  # torch.load fails in many ways on what it did not write
         raise TrainingError(f"{file} is damaged or not from this program.") from error
+    if state.get("version") != STATE_VERSION:
+        raise TrainingError(f"{file} is from another version of this program: go on with that, or delete the folder.")
     return state
 
 
@@ -421,13 +437,15 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         for name, part in parts.items():
             part.load_state_dict(state[name])
         history, command = state["history"], state["command"]
-    step = Step(processes.share(network), network, optimizers, teacher, settings, processes.world_size)
+    step = Step(processes.share(network), network, optimizers, teacher, settings.distillation,
+                settings.label_smoothing, settings.cutout, processes.world_size)
     shipped = averaged.module if averaged else network
 
     def save_state():
         state = {
-            "settings": asdict(settings), "data": data, "command": command, "fingerprint": fingerprint,
-            "taught_by": taught_by, "history": history, **{name: part.state_dict() for name, part in parts.items()},
+            "version": STATE_VERSION, "settings": asdict(settings), "data": data, "command": command,
+            "fingerprint": fingerprint, "taught_by": taught_by, "history": history,
+            **{name: part.state_dict() for name, part in parts.items()},
         }
         write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
         write_json(folder / "history.json", history)
@@ -455,6 +473,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
             f"{watched_as}_loss": watched_loss,
             f"{watched_as}_accuracy": watched_accuracy,
             "learning_rate": optimizers[0].param_groups[0]["lr"],
+            "device": device.type,
             "seconds": time.perf_counter() - begin,
             "images_per_second": len(train) / (trained - begin),
         })

@@ -24,7 +24,7 @@ before = {name: weight.clone() for name, weight in network.state_dict().items()}
 # Plain gradient descent: Adam would make large steps of rounding where a gradient is nought.
 optimizer = torch.optim.SGD(network.parameters(), 0.1)
 settings = Settings(batch_size=16, learning_rate=0.1)
-step = Step(processes.share(network), network, [optimizer], None, settings, processes.world_size)
+step = Step(processes.share(network), network, [optimizer], world_size=processes.world_size)
 loss, accuracy = train_epoch(step, None, split, settings, 0, processes)
 if processes.first:
     torch.save({"before": before, "after": network.state_dict(), "loss": loss, "accuracy": accuracy},

@@ -10,11 +10,11 @@ from mvit.card import ablation, collect, training_speeds, with_tables
 from mvit.training import Settings
 
 
-def finished_run(folder, settings, accuracy, command="python train.py"):
+def finished_run(folder, settings, accuracy, command="python train.py", device="cpu"):
     folder.mkdir()
-    history = [{"epoch": settings.epochs, "train_accuracy": 0.9, "validation_accuracy": accuracy}]
+    history = [{"epoch": settings.epochs, "train_accuracy": 0.9, "validation_accuracy": accuracy, "device": device}]
     files = {"run": {"command": command, "settings": asdict(settings)}, "history": history,
-             "evaluation": {"split": "500 held out", "device": "cpu", "date": "2026-01-01"}}
+             "evaluation": {"split": "500 held out", "date": "2026-01-01"}}
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
@@ -22,14 +22,15 @@ def finished_run(folder, settings, accuracy, command="python train.py"):
 
 def test_runs_that_differ_in_the_seed_alone_share_a_row(tmp_path):
     base, file = Settings(epochs=3, validation=500), tmp_path / "ablation.json"
-    runs = [finished_run(tmp_path / "a", base, 0.70), finished_run(tmp_path / "b", replace(base, seed=1), 0.74),
+    runs = [finished_run(tmp_path / "a", base, 0.70),
+            finished_run(tmp_path / "b", replace(base, seed=1), 0.74, device="cuda"),
             finished_run(tmp_path / "c", replace(base, optimizer="muon"), 0.80, "python train.py --optimizer muon")]
     collect(runs, file)
     header, _, first, second, _, _ = ablation(file).splitlines()
     assert header == ("| command | epochs | seeds | on | train accuracy | held out | validation accuracy "
                       "| test accuracy |")
     assert first == ("| `python train.py --optimizer muon` | 3 | 0 | cpu | 90.00% | 500 | 80.00% (76.3% to 83.3%) |  |")
-    assert second == ("| `python train.py` | 3 | 0, 1 | cpu | 90.00% | 500 | 72.00% (67.9% to 75.8%; standard "
+    assert second == ("| `python train.py` | 3 | 0, 1 | cpu, cuda | 90.00% | 500 | 72.00% (67.9% to 75.8%; standard "
                       "deviation 2.83 points) |  |")
 
 
@@ -83,16 +84,19 @@ def test_training_speed_says_what_was_measured(tmp_path):
     assert training_speeds(tmp_path) == "Not measured yet.\n"
     result = {
         "machine": "a machine", "threads": 2, "torch": "2", "date": "today", "recipe": "reference",
-        "images_per_second": {"usual": 100.0, "ours": 250.0, "ours, two processes": 300.0},
+        "rounds": 5, "steps": 25, "images_per_second": {"usual": 100.0, "ours": 250.0, "ours, two processes": 300.0},
         "ratio": {"ours": 2.4, "ours, two processes": 3.1},  # turn by turn: not the ratio of the medians
         "minutes_for_20_epochs": {"usual": 166.7, "ours": 66.7, "ours, two processes": 55.6},
         "step": {"convolution": 0.6, "other": 0.4},
     }
     (tmp_path / "training_speed.json").write_text(json.dumps(result))
-    (tmp_path / "training_speed_cuda.json").write_text(json.dumps({**result, "machine": "a card"}))
+    quick = {**result, "machine": "a card", "images_per_second": {"ours": 29479.0},
+             "minutes_for_20_epochs": {"ours": 0.566}}
+    (tmp_path / "training_speed_cuda.json").write_text(json.dumps(quick))
     text = training_speeds(tmp_path)
     for words in ("| 100 | 1.00 × | 167 min |", "| 250 | 2.40 × | 67 min |", "| 300 | 3.10 × | 56 min |",
-                  "convolution 60%", "a machine", "a card"):
+                  "convolution 60%", "on a machine", "on a card", "5 turns of 25 batches",
+                  "| 29,479 | 2.40 × | 0.6 min |"):
         assert words in text
 
 

@@ -17,8 +17,9 @@ from torch import nn
 
 import train
 from mvit import MobileViT, evaluate, mobilevit_xxs, training
+from mvit.data import Split
 from mvit.optimizers import Muon, build_optimizers
-from mvit.training import Settings, TrainingError, batches, learning_rate
+from mvit.training import Processes, Settings, TrainingError, augmented, batches, learning_rate
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +98,7 @@ def test_another_seed_ends_elsewhere(finished, folder, tmp_path):
     assert not torch.equal(expected["stem.0.weight"], weights["stem.0.weight"])
 
 
-def test_resuming_is_refused_where_it_would_be_another_run(folder, tmp_path, capsys):
+def test_resuming_is_refused_where_it_would_be_another_run(folder, tmp_path, capsys, monkeypatch):
     output = tmp_path / "run"
     assert train.main([*arguments(folder, output), "--resume"]) == 2
     assert "There is no unfinished run" in capsys.readouterr().err
@@ -105,6 +106,10 @@ def test_resuming_is_refused_where_it_would_be_another_run(folder, tmp_path, cap
     (output / "run" / "resume.pt").write_bytes(b"\x80\x04cos\nsystem\n")
     assert train.main([*arguments(folder, output), "--resume"]) == 2
     assert "damaged or not from this program" in capsys.readouterr().err
+    stop_before_the_first_epoch(monkeypatch, folder, tmp_path / "old")
+    monkeypatch.setattr(training, "STATE_VERSION", training.STATE_VERSION + 1)
+    assert train.main(arguments(folder, tmp_path / "old", "--resume")) == 2
+    assert "from another version of this program" in capsys.readouterr().err
 
 
 def stop_before_the_first_epoch(monkeypatch, *options):
@@ -201,6 +206,24 @@ def test_each_image_once_an_epoch_whatever_the_number_of_processes():
         steps = batches(count, size, world_size, torch.Generator().manual_seed(0))
         assert torch.cat(steps).sort().values.tolist() == list(range(count))
         assert all(len(step[rank::world_size]) for step in steps for rank in range(world_size))
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_batches_are_made_of_their_images_whatever_is_made_at_once(world_size):
+    split = Split("made", ("a", "b"), torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8),
+                  torch.randint(0, 2, (50,)), torch.ones(50, dtype=torch.bool))
+    made = []
+    for at_once in (2, 64):
+        generator = torch.Generator().manual_seed(0)
+        steps = batches(50, 8, world_size, generator)
+        made.append(list(augmented(split, steps, 0, generator, Processes(world_size - 1, world_size), at_once)))
+        for batch, (images, labels, _) in zip(steps, made[-1], strict=True):
+            mine = batch[world_size - 1 :: world_size]
+            assert torch.equal(labels, split.labels[mine])
+            assert images.shape == (len(mine), 3, 32, 32)
+    for one, other in zip(*made, strict=True):
+        assert all(map(torch.equal, one, other))
+    assert not torch.equal(made[0][0][0], split.images[steps[0]][world_size - 1 :: world_size])
 
 
 def test_two_processes_take_the_steps_of_one(tmp_path):
