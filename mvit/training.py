@@ -275,20 +275,21 @@ def train_epoch(step: Step, averaged: AveragedModel | None, train: Split, settin
 
 
 def augmented(train: Split, steps: list[Tensor], randaugment: int, generator: torch.Generator, processes: Processes,
-              at_once: int = 64) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+              bytes_at_once: int = 2**25) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """This process's part of each batch: images, cropped, flipped and changed at random; labels; centres to blank.
 
     Args:
         steps: the indices of each batch.
         randaugment: as in the settings.
         generator: what all draws follow from; they are the same however many processes there are, but RandAugment's.
-        at_once: batches that are made together. More is faster on a card, and more memory.
+        bytes_at_once: size of the images that are made together, of some batches: faster than one by one.
     """
     device, count = train.images.device, len(train)
     offsets = torch.randint(0, 9, (count, 2), generator=generator).to(device)
     flips = (torch.rand(count, generator=generator) < 0.5).to(device)
     centres = torch.randint(0, train.images.shape[-1], (count, 2), generator=generator).to(device)
     torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout, RandAugment
+    at_once = max(1, bytes_at_once // (len(steps[0]) * train.images[0].numel()))  # batches
     for begin in range(0, len(steps), at_once):
         mine = [batch[processes.rank :: processes.world_size] for batch in steps[begin : begin + at_once]]
         index = torch.cat(mine).to(device)

@@ -213,7 +213,7 @@ def test_batches_are_made_of_their_images_whatever_is_made_at_once(world_size):
     split = Split("made", ("a", "b"), torch.randint(0, 256, (50, 3, 32, 32), dtype=torch.uint8),
                   torch.randint(0, 2, (50,)), torch.ones(50, dtype=torch.bool))
     made = []
-    for at_once in (2, 64):
+    for at_once in (1, 2 * 8 * 3 * 32 * 32, 2**25):
         generator = torch.Generator().manual_seed(0)
         steps = batches(50, 8, world_size, generator)
         made.append(list(augmented(split, steps, 0, generator, Processes(world_size - 1, world_size), at_once)))
@@ -221,8 +221,9 @@ def test_batches_are_made_of_their_images_whatever_is_made_at_once(world_size):
             mine = batch[world_size - 1 :: world_size]
             assert torch.equal(labels, split.labels[mine])
             assert images.shape == (len(mine), 3, 32, 32)
-    for one, other in zip(*made, strict=True):
+    for one, other, third in zip(*made, strict=True):
         assert all(map(torch.equal, one, other))
+        assert all(map(torch.equal, one, third))
     assert not torch.equal(made[0][0][0], split.images[steps[0]][world_size - 1 :: world_size])
 
 
