@@ -81,10 +81,12 @@ CSS = """
 @media (max-width: 600px) { h1 { font-size: 20px !important; } .walk-figure { height: auto !important; } }
 .dark { --chart-blue: #56b4e9; --chart-orange: #e69f00; }
 .chart svg { max-width: 560px; display: block; margin: auto; }
+.full { width: 100%; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
 .chart svg text, .charts svg text { font-family: var(--font) !important; }
-.note { font-size: var(--text-sm); color: var(--body-text-color-subdued); }
+.note, .note p { font-size: var(--text-sm); color: var(--neutral-500); }
+.dark .note, .dark .note p { color: var(--neutral-400); }
 """
 
 # Gradio gives its examples no words for those who cannot see them; their files' names are such words.
@@ -103,6 +105,13 @@ FOLLOW_TAB = """() => {
     address.searchParams.set('tab', 'TAB')
     if (window.followTabs) history.replaceState(null, '', address)
 }"""
+# Each step of the walk has buttons of its own; who steps on by the keyboard stays on them.
+KEEP_FOCUS = """() => setTimeout(() => {
+    const shown = [...document.querySelectorAll('.walk-back, .walk-next')].filter(button => button.offsetParent)
+    const same = shown.find(button => button.matches('.walk-NAME') && !button.disabled)
+    const target = same || shown.find(button => !button.disabled)
+    if (target) target.focus()
+}, 100)"""
 CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
@@ -193,7 +202,7 @@ def remark(answer: Answer, milliseconds: float) -> str:
         lines.append(f"When it was {low} to {high} % confident on evaluation pictures, it was right in "
                      f"**{measured['accuracy']:.0%}** of {measured['images']:,} cases.")
     lines.append(f"The network took **{answer.milliseconds:.1f} ms**, with reading and resizing the picture "
-                 f"{milliseconds:.0f} ms.")
+                 f"{milliseconds:.0f} ms: once, after a pause. One picture after the other is faster; see Efficiency.")
     return "\n\n".join(lines)
 
 
@@ -222,15 +231,20 @@ def lens_table(subject: Subject) -> str:
     names = classifier.model.config.class_names
     cells = []
     pixels = as_pixels(to_network_size(subject.seen, classifier.model.config.image_size))
-    for depth, probabilities in probes(classifier.model, pixels).items():
-        confidence, best = probabilities[0].max(0)
-        cells.append(f"<tr><th scope='row'>{depth}</th><td>{html.escape(names[best])}</td>"
+    said = [(depth, *probabilities[0].max(0), f"{probes.accuracy[depth]:.1%}")
+            for depth, probabilities in probes(classifier.model, pixels).items()]
+    said = [(depth, names[best], confidence, right) for depth, confidence, best, right in said]
+    evaluation = read_json(Path(subject.checkpoint) / "evaluation.json")
+    right = f"{evaluation['accuracy']:.1%}" if evaluation and evaluation["split"] == probes.measured_on else ""
+    said.append(("all: its answer", *classifier(subject.seen).best, right))
+    for depth, name, confidence, right in said:
+        cells.append(f"<tr><th scope='row'>{depth}</th><td>{html.escape(name)}</td>"
                      f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
-                     f"<td>{probes.accuracy[depth]:.1%}</td></tr>")
+                     f"<td>{right}</td></tr>")
     return ("<table class='figures lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
             f"<th>right on test pictures</th></tr></thead><tbody>{''.join(cells)}</tbody></table>"
-            f"<p class='note'>Linear probes on each map's mean; their accuracy was measured on the "
-            f"{html.escape(probes.measured_on)}.</p>")
+            "<p class='note'>Linear probes on each map's mean, and last the network's own answer; accuracies were "
+            f"measured on the {html.escape(probes.measured_on)}.</p>")
 
 
 def choose_block(subject: Subject, number: int, view: str) -> tuple:
@@ -245,7 +259,7 @@ def choose_block(subject: Subject, number: int, view: str) -> tuple:
     row, column = most_decided(block)
     P, N = block.layers[0].shape[1], block.layers[0].shape[3]
     return (
-        gr.Radio(layers, value=len(block.layers) - 1), gr.Radio(heads, value=MEAN),
+        gr.Radio(layers, value=len(block.layers) - 1), gr.Radio(heads, value=MEAN, interactive=True),
         gr.Slider(1, H, value=row + 1), gr.Slider(1, W, value=column + 1),
         f"### {shapes(chosen)}\nThe map of {H} × {W} places is unfolded into {P} sequences of {N}. Places of one "
         "colour are one sequence, and attend to each other only.",
@@ -266,11 +280,12 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
     # The controls follow a new block one after the other; until they all have, what they say may not exist in it.
     layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
     head = None if head == MEAN or layer == "rollout" else head
-    at = (min(row, H) - 1, min(column, W) - 1)
+    at = tuple(min(max(round(typed or 1), 1), size) - 1 for typed, size in ((row, H), (column, W)))
     figures = (attention_figure(seen, block, layer, head, at if view != EVERYWHERE else None, view == PATCH),
                heads_figure(seen, block, layer, at if view != EVERYWHERE else None, view == PATCH))
     if view == EVERYWHERE:
-        return *figures, "How much attention each place gets, on average over all that could look at it."
+        return *figures, ("How much attention each place gets, on average over all that could look at it. A chosen "
+                          f"place counts again with “{PLACE}”.")
     if view == PATCH:
         return *figures, ("How much attention each patch gets from the framed place's patch: the mean over the "
                           "positions in it, each of which looks at its own colour only.")
@@ -324,7 +339,8 @@ def efficiency_figures(result: dict | None) -> tuple[str, str]:
         f"<td>{m['variant']}, {m['threads']} thread{'s' * (m['threads'] > 1)}</td></tr>"
         for m in fastest(result["models"])
     ]
-    columns = ("network", "parameters", "FLOPs", "FPS", "latency p50 / p95", "accuracy", "from", "fastest as")
+    columns = ("network", "parameters", "FLOPs", "FPS", "latency p50 / p95", "accuracy", "from",
+               "fastest in PyTorch as")
     return chart, (
         f"<div class='wide'><table class='figures'><thead><tr>{''.join(f'<th>{c}</th>' for c in columns)}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
@@ -512,8 +528,10 @@ def classify_tab(subject: gr.State, checkpoint: gr.Dropdown) -> None:
         with gr.Column():
             label = gr.Label(label="What the network thinks it is")
             with gr.Row():
-                shown = figure_output("The 32 × 32 pixels that the network is given, enlarged", label="What it sees",
-                                      show_label=True, height=180, elem_id="seen", min_width=160, scale=0)
+                with gr.Column(min_width=180, scale=0):
+                    gr.Markdown("**What it sees**")
+                    shown = figure_output("The 32 × 32 pixels that the network is given, enlarged", height=180,
+                                          elem_id="seen")
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(WELCOME)
     gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint, subject],
@@ -537,9 +555,10 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
                         with gr.Row():  # above, where they stay in their place from step to step, on a phone too
                             for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
                                 button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
-                                                   min_width=100)
+                                                   min_width=100, elem_classes=f"walk-{name.lower()}")
                                 button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
-                                             api_visibility="private")
+                                             api_visibility="private").then(
+                                    None, js=KEEP_FOCUS.replace("NAME", name.lower()), api_visibility="private")
                         with gr.Row():
                             with gr.Column(scale=3):
                                 parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
@@ -558,9 +577,9 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
                     figure = figure_output("The picture, lit where the chosen place attends to", elem_id="attention")
                     words = gr.Markdown()
                     with gr.Row():
-                        row = gr.Slider(1, 8, step=1, label="Row", min_width=200)
-                        column = gr.Slider(1, 8, step=1, label="Column", min_width=200)
-                    gr.Markdown("**The mean of the heads, then head by head**")
+                        row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
+                        column = gr.Slider(1, 8, step=1, label="Column", min_width=200, buttons=[])
+                    gr.Markdown("**The mean of the heads, then head by head** (through all layers: the mean alone)")
                     heads = figure_output("The same for the mean of all heads and for each head")
                 with gr.Column():
                     caption = gr.Markdown()
@@ -588,8 +607,10 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
     # Not preprocessed: Gradio would refuse a click that, another block on its way, comes with the old one's choices.
     gr.on([control.input for control in controls], attend, [subject, number, *controls], [figure, heads, words],
           preprocess=False, **private)
+    # Every click is sent: of clicks that wait, "always_last" sends the first once more (6.31).
     gr.on([figure.select, grid.select], clicked, [subject, number, layer, head, view],
-          [row, column, figure, heads, words], preprocess=False, **private)
+          [row, column, figure, heads, words], preprocess=False, **{**private, "trigger_mode": "multiple"})
+    layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **private)
 
 
 def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
@@ -656,7 +677,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
                 efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
                 gr.Markdown("How these weights came to be, and what they get right and wrong.")
-                figures = gr.HTML()
+                figures = gr.HTML(elem_classes="full")
         page.load(None, js=NAME_EXAMPLES, api_visibility="private")
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(linked_tab, None, tabs, api_visibility="private").then(None, js=FOLLOW, api_visibility="private")

@@ -130,7 +130,7 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     evaluation = checkpoint / "evaluation.json"
     if evaluation.exists():
         measured = json.loads(evaluation.read_text(encoding="utf-8"))
-        accuracy, source = measured["accuracy"], f"measured: {measured['split']}"
+        accuracy, source = measured["accuracy"], f"measured with {checkpoint.name}: {measured['split']}"
     ours = MobileViT.from_pretrained(checkpoint)
     found = [
         Contender("MobileViT-XXS", lambda: copy.deepcopy(ours), accuracy, source),

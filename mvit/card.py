@@ -218,7 +218,8 @@ def speed(benchmark: Path) -> str:
     if not benchmark.exists():
         return "Not measured yet.\n"
     result = _read(benchmark)
-    rows = ["| network | parameters | MFLOPs | FPS | p50 / p95 | fastest as |", "| --- | --- | --- | --- | --- | --- |"]
+    rows = ["| network | parameters | MFLOPs | FPS | p50 / p95 | fastest in PyTorch as |",
+            "| --- | --- | --- | --- | --- | --- |"]
     for m in fastest(result["models"]):
         rows.append(f"| {m['name']} | {m['params'] / 1e6:.2f} M | {m['flops'] / 1e6:,.1f} | {m['fps']:.0f} "
                     f"| {m['latency_p50_ms']:.2f} / {m['latency_p95_ms']:.2f} ms | {m['variant']}, "

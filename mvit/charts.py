@@ -1,6 +1,7 @@
 """Charts for the page and for download: one style, drawn by matplotlib as SVG that follows the page's colours."""
 
 import io
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from mvit.benchmark import PUBLISHED
 
@@ -71,17 +73,17 @@ def efficiency(models: list[dict]) -> Draw:
         models: a record each of ``benchmark.json``, those with an accuracy; the first is ours.
     """
     def draw(axes: Axes) -> None:
+        labels = []
         for i, model in enumerate(models):
             quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
             text = f"{model['name']}\n{model['fps']:.0f} FPS, {_millions(model)}\n{model['accuracy']:.1%}{quoted}"
-            # Of a measured and a published bubble, which are near each other, the upper has its words above.
-            below = model["accuracy"] <= PUBLISHED[min(i, 1)]["accuracy"]
-            _bubble(axes, model, text, below, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
-        for i, (model, color) in enumerate(zip(PUBLISHED, (BLUE, ORANGE), strict=True)):
+            labels.append((model, text))
+            _bubble(axes, model, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
+        for model, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
             text = (f"{model['name']}, published\n{model['fps']:.0f} FPS, {_millions(model)}\n"
                     f"{model['accuracy']:.1%} {model['what']}")
-            below = i < len(models) and model["accuracy"] < models[i]["accuracy"]
-            _bubble(axes, model, text, below, facecolor="none", edgecolor=color, linestyle="--", linewidth=1.5)
+            labels.append((model, text))
+            _bubble(axes, model, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2)
         points = [*models, *PUBLISHED]
         axes.set_xscale("log")
         axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
@@ -89,18 +91,62 @@ def efficiency(models: list[dict]) -> Draw:
         axes.set_ylim(low - 0.6 * (high - low) - 0.01, high + 0.6 * (high - low) + 0.01)
         axes.set_xlabel("pictures a second, one at a time (logarithmic)")
         axes.set_ylabel("accuracy")
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
         axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+        _label(axes, labels)
     return draw
 
 
-def _bubble(axes: Axes, model: dict, text: str, below: bool, **style) -> None:
-    area = 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
-    axes.scatter([model["fps"]], [model["accuracy"]], s=area, **style)
-    offset = (area**0.5 / 2 + 4) * (-1 if below else 1)
-    axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), textcoords="offset points", fontsize=9,
-                  ha="center", va="top" if below else "bottom")
+def _bubble(axes: Axes, model: dict, **style) -> None:
+    axes.scatter([model["fps"]], [model["accuracy"]], s=_area(model), **style)
+
+
+def _area(model: dict) -> float:
+    return 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
+
+
+def _label(axes: Axes, labels: list[tuple[dict, str]]) -> None:
+    """Write each text above or below its bubble: of all the ways to do so, that with the least overlap."""
+    axes.figure.draw_without_rendering()  # the layout, which says how large a point of the data is
+    scale = axes.figure.dpi / 72
+    bubbles = []
+    for model, _ in labels:
+        x, y = axes.transData.transform((model["fps"], model["accuracy"]))
+        radius = scale * _area(model) ** 0.5 / 2
+        bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
+    choices = []  # for each label: what is written, and where
+    for model, text in labels:
+        notes = []
+        for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
+            offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
+            notes.append(axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
+                                       textcoords="offset points", va="bottom" if above else "top"))
+        choices.append([(note, note.get_window_extent()) for note in notes])
+    inside = axes.get_window_extent()
+    # Covered and lost area in square pixels, more of it where something is, and a little for a choice that comes later.
+    alone = [[10 * i + box.width * box.height - _overlap(box, inside) + 20 * sum(_overlap(box, b) for b in bubbles)
+              for i, (_, box) in enumerate(choice)] for choice in choices]
+    together = {(a, b): [[50 * _overlap(one, other) for _, other in choices[b]] for _, one in choices[a]]
+                for a, b in itertools.combinations(range(len(labels)), 2)}
+
+    def badness(chosen: tuple[int, ...]) -> float:
+        return (sum(costs[i] for costs, i in zip(alone, chosen, strict=True))
+                + sum(table[chosen[a]][chosen[b]] for (a, b), table in together.items()))
+
+    promising = [sorted(range(len(costs)), key=costs.__getitem__)[:8] for costs in alone]
+    best = min(itertools.product(*promising), key=badness)
+    for choice, kept in zip(choices, best, strict=True):
+        for i, (note, _) in enumerate(choice):
+            if i != kept:
+                note.remove()
+
+
+def _overlap(a: Bbox, b: Bbox) -> float:
+    """The area that two boxes share, in square pixels."""
+    shared = Bbox.intersection(a, b)
+    return shared.width * shared.height if shared else 0.0
 
 
 def _millions(model: dict) -> str:
@@ -123,6 +169,7 @@ def curves(history: list[dict], quantity: str) -> Draw:
         axes.margins(y=0.12)
         axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xticks([tick for tick in axes.get_xticks() if min(epochs) <= tick <= max(epochs)])
         if quantity == "accuracy":
             axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
     return draw

@@ -216,8 +216,8 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
     P, N = block.layers[-1].shape[1], block.layers[-1].shape[3]
     at = most_decided(block)
     row, column, share = strongest(block, -1, None, at)
-    change = (inside.added.norm(dim=0) / inside.tokens.norm(dim=0)).numpy()
-    moved = divmod(int(change.argmax()), W)
+    added = inside.added.norm(dim=0)  # as the figure shows it
+    most = divmod(int(added.argmax()), W)
     name, confidence = max(confidences.items(), key=lambda item: item[1])
     size = seen.size[0]
     grid, sequences = grid_figure(seen, block), unfolding_figure(seen, block)
@@ -244,9 +244,9 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
          f"would give {1 / N:.1%}."),
         (folding_figure(inside),
          "Each place goes back to where it was: here is the map that the block was given, what its transformer "
-         f"added, and what it passes on, merged by a convolution. It added most in row {moved[0] + 1}, column "
-         f"{moved[1] + 1}, {change.max():.0%} of what was there; after the last block the network says {name}, "
-         f"{confidence:.0%}."),
+         f"added, and what it passes on, merged by a convolution. It added most in row {most[0] + 1}, column "
+         f"{most[1] + 1}, {added.max() / added.mean():.1f} times what it adds to a place on average; after the last "
+         f"block the network says {name}, {confidence:.0%}."),
     ]
     return [Step(title, *step) for title, step in zip(WALK, steps, strict=True)]
 

@@ -137,7 +137,7 @@ def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys):
     assert {"name", "variant", "params", "flops", "accuracy", "accuracy_source", "fps", "latency_p50_ms",
             "latency_p95_ms", "throughput_64", "peak_memory", "threads"} <= result["models"][0].keys()
     sources = {m["name"]: (m["accuracy"], m["accuracy_source"]) for m in result["models"]}
-    assert sources == {names[0]: (0.75, "measured: made"), names[1]: (None, None),
+    assert sources == {names[0]: (0.75, "measured with checkpoint: made"), names[1]: (None, None),
                        names[2]: (0.93, "quoted: published figure")}
     assert all(m["peak_memory"] > 4 * m["params"] / 2 for m in result["models"] if m["params"] > 1e6)
     assert "x the FPS of ResNet-50, CIFAR stem" in capsys.readouterr().out

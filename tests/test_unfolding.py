@@ -1,5 +1,7 @@
 """What the Unfold tab shows, against the network itself and against the definition of a patch."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -167,6 +169,9 @@ def test_the_walk_speaks_of_this_picture(seen, insides):
     assert "4 sequences of 16" in steps[3].text
     assert all(step.figure.size[0] >= SIZE for step in steps)
     assert "the network says dog, 80%" in steps[5].text
+    place = re.search(r"added most in row (\d), column (\d)", steps[5].text)
+    row, column = (int(number) - 1 for number in place.groups())
+    assert insides[1].added.norm(dim=0)[row, column] == insides[1].added.norm(dim=0).max()
 
 
 @pytest.mark.parametrize("P", [1, 4, 9, 16])
