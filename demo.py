@@ -62,7 +62,7 @@ THEME = gr.themes.Default(
     font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
 )
 CSS = """
-.gradio-container { max-width: min(1080px, 100vw) !important; margin: auto; }
+.gradio-container { width: 100%; max-width: min(1080px, 100vw) !important; margin: auto; }
 .figures, .figures thead, .figures tbody, .figures tr { border-collapse: collapse; border: none !important; }
 .figures th, .figures td { padding: 6px 10px; text-align: left; border: none !important;
                            border-bottom: 1px solid var(--border-color-primary) !important; }
@@ -79,14 +79,12 @@ CSS = """
 .gallery:has(> .gallery-item) { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(68px, 1fr)); }
 .gallery-item, .gallery-item * { width: 100% !important; height: auto !important; aspect-ratio: 1; }
 @media (max-width: 600px) { h1 { font-size: 20px !important; } .walk-figure { height: auto !important; } }
-.dark { --chart-blue: #56b4e9; --chart-orange: #e69f00; }
+.dark { --chart-blue: #56b4e9; --chart-orange: #e69f00; --note: #94a3b8; }
 .chart svg { max-width: 560px; display: block; margin: auto; }
-.full { width: 100%; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
 .chart svg text, .charts svg text { font-family: var(--font) !important; }
-.note, .note p { font-size: var(--text-sm); color: var(--neutral-500); }
-.dark .note, .dark .note p { color: var(--neutral-400); }
+.note, .note p { font-size: var(--text-sm); color: var(--note, #64748b); }
 """
 
 # Gradio gives its examples no words for those who cannot see them; their files' names are such words.
@@ -109,8 +107,7 @@ FOLLOW_TAB = """() => {
 KEEP_FOCUS = """() => setTimeout(() => {
     const shown = [...document.querySelectorAll('.walk-back, .walk-next')].filter(button => button.offsetParent)
     const same = shown.find(button => button.matches('.walk-NAME') && !button.disabled)
-    const target = same || shown.find(button => !button.disabled)
-    if (target) target.focus()
+    if (same) same.focus()
 }, 100)"""
 CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
@@ -677,7 +674,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
                 efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
                 gr.Markdown("How these weights came to be, and what they get right and wrong.")
-                figures = gr.HTML(elem_classes="full")
+                figures = gr.HTML()
         page.load(None, js=NAME_EXAMPLES, api_visibility="private")
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(linked_tab, None, tabs, api_visibility="private").then(None, js=FOLLOW, api_visibility="private")

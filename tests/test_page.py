@@ -312,6 +312,29 @@ def test_click_a_place_and_see_what_it_looks_at(page):
     page.get_by_text("The framed place (row 5, column 5)").wait_for()
 
 
+def test_of_quick_clicks_the_last_counts(page):
+    open_free_mode(page)
+    page.wait_for_timeout(1000)
+    image = page.locator("#attention img")
+    side = image.bounding_box()["width"]
+    for place in (1, 3, 5, 6):
+        image.click(position={"x": (place + 0.5) * side / 8, "y": (place + 0.5) * side / 8})
+        page.wait_for_timeout(40)
+    page.get_by_text("The framed place (row 7, column 7)").wait_for()
+    page.wait_for_timeout(1000)
+    assert page.get_by_text("The framed place (row 7, column 7)").is_visible()  # nor does an earlier one come later
+
+
+@pytest.mark.parametrize(("typed", "row"), [("-3", 1), ("99", 8), ("2.6", 3), ("", 1)])
+def test_a_row_that_is_none_is_taken_as_the_nearest(page, typed, row):
+    open_free_mode(page)
+    click_and_wait(page, "#attention", 4, 2, 8)
+    box = page.get_by_role("spinbutton", name=re.compile("Row"))
+    box.fill(typed)
+    box.press("Enter")
+    page.get_by_text(f"The framed place (row {row}, column 3)").wait_for()
+
+
 def test_choose_block_layer_head_and_place_by_keyboard(page):
     open_free_mode(page)
     page.get_by_role("radio", name="1", exact=True).first.check()  # the first block
@@ -366,7 +389,18 @@ def test_the_walk_goes_on_with_the_picture_that_was_classified(page, drawn):
     page.get_by_role("button", name="Back").locator("visible=true").click()
     page.get_by_text("the framed one looks").wait_for()
     page.get_by_role("tab", name="Lens").click()
-    assert page.locator("table.lens tbody tr").count() == 4
+    assert page.locator("table.lens tbody tr").count() == 5
+    assert "ship" in page.locator("table.lens tbody tr", has_text="its answer").inner_text()
+
+
+def test_the_walk_by_keyboard(page):
+    page.get_by_role("tab", name="Unfold").click()
+    page.get_by_role("button", name="Next").locator("visible=true").focus()
+    for title in demo.WALK[1:]:
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name=title).wait_for()
+        page.wait_for_timeout(300)  # until the focus is on the new step's button
+    page.get_by_text("the network says").wait_for()
 
 
 # --------------------------------------------------------------------------- what it costs
