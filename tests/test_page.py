@@ -400,7 +400,7 @@ def test_the_walk_by_keyboard(page):
         page.keyboard.press("Enter")
         page.get_by_role("heading", name=title).wait_for()
         page.wait_for_timeout(300)  # until the focus is on the new step's button
-    page.get_by_text("the network says").wait_for()
+    page.get_by_text("after the last block the network says").wait_for()
 
 
 # --------------------------------------------------------------------------- what it costs
