@@ -336,14 +336,15 @@ def efficiency_figures(result: dict | None) -> tuple[str, str]:
         f"<td>{m['variant']}, {m['threads']} thread{'s' * (m['threads'] > 1)}</td></tr>"
         for m in fastest(result["models"])
     ]
+    ours = result["models"][0]
     columns = ("network", "parameters", "FLOPs", "FPS", "latency p50 / p95", "accuracy", "from",
                "fastest in PyTorch as")
     return chart, (
         f"<div class='wide'><table class='figures'><thead><tr>{''.join(f'<th>{c}</th>' for c in columns)}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
         f"<p class='note'>Measured on {html.escape(result['machine'])}, torch {result['torch']}, {result['date']}: one "
-        f"picture of 32 × 32 pixels at a time, networks interleaved, median of {result['models'][0]['passes']} passes "
-        "each.</p>"
+        f"picture of 32 × 32 pixels at a time, networks interleaved, median of {ours['passes']} passes "
+        f"each. The accuracy of {ours['name']}: {html.escape(ours['accuracy_source'] or 'not known')}.</p>"
     )
 
 
@@ -438,15 +439,17 @@ def training_figures(checkpoint: str) -> str:
                 figures.append((quantity.capitalize(), charts.svg(charts.curves(history, quantity), 4.6, 3.2, words)))
         if evaluation:
             words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
-            figures.append(("Right in each class", charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
+            title = f"Right in each class, in all {evaluation['accuracy']:.1%}"
+            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
             figures.append(("What it mistakes for what, in percent", charts.svg(
                 charts.confusion(evaluation), 4.6, 4.6, most_mistaken(evaluation))))
     except (KeyError, TypeError, AttributeError) as error:
         return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
     if not figures:
         return "<p>These weights came without the history of their training.</p>"
-    source = (f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}."
-              f"{_calibrated(evaluation)}</p>")
+    source = (f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}. The "
+              "curves of training are over altered pictures, and its loss is against what it was taught by (smoothed "
+              f"labels, for instance).{_calibrated(evaluation)}</p>")
     return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
                                             ) + f"</div>{source}"
 
