@@ -105,9 +105,8 @@ FOLLOW_TAB = """() => {
 }"""
 # Each step of the walk has buttons of its own; who steps on by the keyboard stays on them.
 KEEP_FOCUS = """() => setTimeout(() => {
-    const shown = [...document.querySelectorAll('.walk-back, .walk-next')].filter(button => button.offsetParent)
-    const same = shown.find(button => button.matches('.walk-NAME') && !button.disabled)
-    if (same) same.focus()
+    const same = [...document.querySelectorAll('.walk-NAME')].find(button => button.offsetParent)
+    same?.focus()  // a disabled one takes no focus
 }, 100)"""
 CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
@@ -226,18 +225,17 @@ def lens_table(subject: Subject) -> str:
     if probes is None or not probes.fit(classifier.model):
         return "<p>These weights have no probes; <code>python -m mvit.probes CHECKPOINT</code> makes them.</p>"
     names = classifier.model.config.class_names
-    cells = []
     pixels = as_pixels(to_network_size(subject.seen, classifier.model.config.image_size))
-    said = [(depth, *probabilities[0].max(0), f"{probes.accuracy[depth]:.1%}")
-            for depth, probabilities in probes(classifier.model, pixels).items()]
-    said = [(depth, names[best], confidence, right) for depth, confidence, best, right in said]
+    said = []
+    for depth, probabilities in probes(classifier.model, pixels).items():
+        confidence, best = probabilities[0].max(0)
+        said.append((depth, names[best], confidence, f"{probes.accuracy[depth]:.1%}"))
     evaluation = read_json(Path(subject.checkpoint) / "evaluation.json")
     right = f"{evaluation['accuracy']:.1%}" if evaluation and evaluation["split"] == probes.measured_on else ""
     said.append(("all: its answer", *classifier(subject.seen).best, right))
-    for depth, name, confidence, right in said:
-        cells.append(f"<tr><th scope='row'>{depth}</th><td>{html.escape(name)}</td>"
-                     f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
-                     f"<td>{right}</td></tr>")
+    cells = [f"<tr><th scope='row'>{depth}</th><td>{html.escape(name)}</td>"
+             f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
+             f"<td>{right}</td></tr>" for depth, name, confidence, right in said]
     return ("<table class='figures lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
             f"<th>right on test pictures</th></tr></thead><tbody>{''.join(cells)}</tbody></table>"
             "<p class='note'>Linear probes on each map's mean, and last the network's own answer; accuracies were "
@@ -319,8 +317,13 @@ def with_accuracy(result: dict | None) -> list[dict]:
     return [m for m in fastest(result["models"] if result else []) if m["accuracy"] is not None]
 
 
-def efficiency_figures(result: dict | None) -> tuple[str, str]:
-    """A benchmark's chart and table, as HTML; without a result only what was published."""
+@lru_cache(maxsize=16)
+def efficiency_figures(text: str) -> tuple[str, str]:
+    """A benchmark's chart and table, as HTML; without a result only what was published.
+
+    Of the result as JSON: drawn once, not for every visitor.
+    """
+    result = json.loads(text)
     charted = with_accuracy(result)
     words = "; ".join([f"{m['name']}: {m['fps']:.0f} FPS, {m['accuracy']:.1%}" for m in charted] + [
         f"{p['name']} as published: {p['fps']:.0f} FPS, {p['accuracy']:.1%} {p['what']}" for p in PUBLISHED])
@@ -350,13 +353,14 @@ def efficiency_figures(result: dict | None) -> tuple[str, str]:
 
 def show_efficiency(result: dict | None) -> list:
     """The chart, the table, and both as files to download: PNG, SVG and JSON."""
-    files = download_files(json.dumps(result)) if result else [None] * 3
-    return [*efficiency_figures(result), *(gr.DownloadButton(value=file, interactive=bool(file)) for file in files)]
+    text = json.dumps(result)
+    files = download_files(text) if result else [None] * 3
+    return [*efficiency_figures(text), *(gr.DownloadButton(value=file, interactive=bool(file)) for file in files)]
 
 
 @lru_cache(maxsize=16)
 def download_files(text: str) -> tuple[str, ...]:
-    """The files for a result, given as JSON: made once, not for every visitor."""
+    """The files for a result, given as JSON: made once as well."""
     result, folder = json.loads(text), Path(tempfile.mkdtemp(prefix="mvit-efficiency-"))
     for ending in ("png", "svg"):
         charts.image_file(charts.efficiency(with_accuracy(result)), *CHART, str(folder / f"efficiency.{ending}"))

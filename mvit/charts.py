@@ -116,29 +116,32 @@ def _label(axes: Axes, labels: list[tuple[dict, str]]) -> None:
         x, y = axes.transData.transform((model["fps"], model["accuracy"]))
         radius = scale * _area(model) ** 0.5 / 2
         bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
-    choices = []  # for each label: what is written, and where
+    inside = axes.get_window_extent()
+    choices = []  # for each label the best eight places by themselves: what is written, where, and what it costs
     for model, text in labels:
-        notes = []
+        places = []
         for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
             offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
-            notes.append(axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
-                                       textcoords="offset points", va="bottom" if above else "top"))
-        choices.append([(note, note.get_window_extent()) for note in notes])
-    inside = axes.get_window_extent()
-    # Covered and lost area in square pixels, more of it where something is, and a little for a choice that comes later.
-    alone = [[10 * i + box.width * box.height - _overlap(box, inside) + 20 * sum(_overlap(box, b) for b in bubbles)
-              for i, (_, box) in enumerate(choice)] for choice in choices]
-    together = {(a, b): [[50 * _overlap(one, other) for _, other in choices[b]] for _, one in choices[a]]
+            note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
+                                 textcoords="offset points", va="bottom" if above else "top")
+            box = note.get_window_extent()
+            # Lost and covered area in square pixels, more of it where something is; a little for a later place.
+            cost = 10 * len(places) + box.width * box.height - _overlap(box, inside)
+            places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
+        places.sort(key=lambda place: place[2])
+        choices.append(places[:8])
+        for note, *_ in places[8:]:
+            note.remove()
+    together = {(a, b): [[50 * _overlap(one, other) for _, other, _ in choices[b]] for _, one, _ in choices[a]]
                 for a, b in itertools.combinations(range(len(labels)), 2)}
 
     def badness(chosen: tuple[int, ...]) -> float:
-        return (sum(costs[i] for costs, i in zip(alone, chosen, strict=True))
+        return (sum(places[i][2] for places, i in zip(choices, chosen, strict=True))
                 + sum(table[chosen[a]][chosen[b]] for (a, b), table in together.items()))
 
-    promising = [sorted(range(len(costs)), key=costs.__getitem__)[:8] for costs in alone]
-    best = min(itertools.product(*promising), key=badness)
-    for choice, kept in zip(choices, best, strict=True):
-        for i, (note, _) in enumerate(choice):
+    best = min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
+    for places, kept in zip(choices, best, strict=True):
+        for i, (note, *_) in enumerate(places):
             if i != kept:
                 note.remove()
 

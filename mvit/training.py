@@ -218,7 +218,6 @@ def prepare(device: torch.device) -> None:
     """Set this process up for training: memory on a CPU; on a card products in TF32, and kernels chosen by trial."""
     keep_freed_memory()
     if device.type == "cuda":
-        torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
 
