@@ -31,7 +31,7 @@ from mvit import CheckpointError, charts
 from mvit.attention import BlockAttention
 from mvit.benchmark import PUBLISHED, count_parameters, fastest
 from mvit.examples import example_files
-from mvit.files import CHECKPOINTS, write_json
+from mvit.files import CHECKPOINTS, read_json, write_json
 from mvit.inference import Answer, Classifier, as_pixels
 from mvit.picture import PictureError, enlarge, load_picture, to_network_size
 from mvit.probes import Probes
@@ -302,14 +302,6 @@ def clicked(event: gr.SelectData, subject: Subject, number: int, layer: int, hea
 
 
 # --------------------------------------------------------------------------- the Efficiency tab
-
-
-def read_json(file: Path) -> dict | list | None:
-    """What a command has written; None where it has not, or not whole."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def with_accuracy(result: dict | None) -> list[dict]:

@@ -11,8 +11,11 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import torch
+
 from mvit.data import DataError
 from mvit.optimizers import OPTIMIZERS
+from mvit.step import fast_in_bfloat16
 from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
 
 
@@ -58,6 +61,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                           help="learn from the answers of the checkpoint in this folder, too (default: none)")
     settings.add_argument("--distillation", type=float, metavar="X",
                           help=f"share of the target that is the teacher's (default: {reference.distillation:g})")
+    settings.add_argument("--start", metavar="PATH",
+                          help="begin with the weights of the checkpoint in this folder (default: random ones)")
+    settings.add_argument("--bfloat16", action=argparse.BooleanOptionalAction,
+                          help="compute in bfloat16 what is faster in it (default: on a CPU with instructions for it, "
+                               "AMX)")
     settings.add_argument("--seed", type=int, metavar="N",
                           help=f"of the first weights and of every random draw (default: {reference.seed})")
     settings.add_argument("--validation", type=int, metavar="N",
@@ -77,11 +85,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def settings_for(options: argparse.Namespace) -> Settings:
+def settings_for(options: argparse.Namespace, device: torch.device) -> Settings:
     """The recipe with what was typed in its place; for a resumed run what it began with, which may not change."""
     typed = {name: getattr(options, name) for name in asdict(RECIPES[options.recipe]) if hasattr(options, name)}
     if not options.resume:
-        return replace(RECIPES[options.recipe], **typed)
+        return replace(RECIPES[options.recipe], **{"bfloat16": fast_in_bfloat16(device), **typed})
     began = load_state(run_folder(options.recipe, options.output))["settings"]
     if options.output:
         typed.pop("recipe")  # its default says nothing; the folder names the run
@@ -97,8 +105,8 @@ def main(arguments: list[str] | None = None) -> int:
     launcher = ["torchrun", f"--nproc-per-node={processes}"] if processes else ["python"]
     command = shlex.join([*launcher, "train.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
-        settings = settings_for(options)
-        run(settings, options.data, options.output, pick_device(options.device), command, options.resume)
+        device = pick_device(options.device)
+        run(settings_for(options, device), options.data, options.output, device, command, options.resume)
     except (DataError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def model_card(network: MobileViT, settings, history: list[dict], evaluations: dict[str, dict], train_name: str,
-               command: str, device: torch.device, checkpoint: Path) -> str:
+               typed: list[str], device: torch.device, checkpoint: Path) -> str:
     """The text of a checkpoint's README.md, with the Hub's front matter.
 
     Args:
@@ -36,7 +36,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
         history: a record an epoch, as in ``history.json``.
         evaluations: by split, as in ``evaluation.json``; the last is the one that counts.
         train_name: in words, what images it was trained on.
-        command: what was typed.
+        typed: the commands, this run's last: with what the runs needed that this one builds on.
         device: what it was trained on.
         checkpoint: the folder that it goes to.
     """
@@ -117,7 +117,7 @@ Written by `train.py` at the end of the run, which measured every number here{el
 {split_rows}
 | temperature | {network.config.temperature:g}, {fitted} |
 | expected calibration error | {calibration} |
-| command | `{command}` |
+| command | {", then ".join(f"`{command}`" for command in typed)} |
 | date | {date.today().isoformat()} |
 | machine | {machine(device)}{elsewhere_before} |
 | versions | {versions} |
@@ -153,6 +153,14 @@ Also in `history.json`; per-class accuracy and the confusion matrix are in `eval
 | --- | --- | --- | --- | --- | --- | --- |
 {rows}
 {tried}"""
+
+
+def commands(run: dict | None) -> list[str]:
+    """What was typed, in order, for a run and those that it builds on; from `run.json`, None where there is none."""
+    if not run:
+        return []
+    before = [command for earlier in run.get("earlier", {}).values() for command in commands(earlier)]
+    return list(dict.fromkeys([*before, run["command"]]))
 
 
 def _accuracy(evaluation: dict) -> str:
@@ -247,6 +255,7 @@ def collect(runs: list[Path], file: Path) -> None:
         tested, validation = (run / "validation.json").exists(), watched_evaluation(run)
         known[_same(about["settings"])] = {
             **about,
+            "epochs_before": len(history) - about["settings"]["epochs"] if about["settings"].get("start") else 0,
             "validation_accuracy": history[-1]["validation_accuracy"],
             "train_accuracy": history[-1]["train_accuracy"],
             "split": validation["split"],
@@ -281,14 +290,15 @@ def ablation(file: Path) -> str:
         groups[run["split"], _same(run["settings"], seed=None, final_test=None)].append(run)
     rows = ["| command | epochs | seeds | on | train accuracy | held out | validation accuracy | test accuracy |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
-    order = sorted(groups.items(), key=lambda item: (item[1][0]["settings"]["epochs"],
-                                                     -_mean(item[1], "validation_accuracy")))
-    for _, runs in order:
+    order = sorted(groups.values(), key=lambda runs: (runs[0].get("epochs_before", 0), runs[0]["settings"]["epochs"],
+                                                      -_mean(runs, "validation_accuracy")))
+    for runs in order:
         runs = sorted(runs, key=lambda run: run["settings"]["seed"])
         images, tests = runs[0]["settings"]["validation"], [run["test"] for run in runs if run["test"]]
         tested = (f"{_with_spread([test['accuracy'] for test in tests], tests[0]['images'])}, {tests[0]['split']}"
                   if tests else "")
-        rows.append(f"| `{runs[0]['command']}` | {runs[0]['settings']['epochs']} "
+        before = runs[0].get("epochs_before", 0)
+        rows.append(f"| `{runs[0]['command']}` | {f'{before} + ' if before else ''}{runs[0]['settings']['epochs']} "
                     f"| {', '.join(str(run['settings']['seed']) for run in runs)} "
                     f"| {', '.join(sorted({run.get('device', 'cpu') for run in runs}))} "
                     f"| {_mean(runs, 'train_accuracy'):.2%} | {images:,} "

@@ -29,6 +29,14 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(file: Path) -> dict | list | None:
+    """What a command has written; None where it has not, or not whole."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 def replace_folder(new: Path, old: Path) -> None:
     """Put the folder ``new`` in the place of ``old`` and delete what was there; both on one file system.
 

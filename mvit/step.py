@@ -1,8 +1,12 @@
 """One step of training: what the loss is, and how it changes the weights."""
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mvit.data import cut_out
 from mvit.model import MobileViT
@@ -29,6 +33,37 @@ def soft_targets(labels: Tensor, probabilities: Tensor, share: float, label_smoo
     return torch.lerp(smoothed.to(probabilities), probabilities, share)
 
 
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether this is a CPU that multiplies matrices of bfloat16 by itself (AMX: Intel's Xeon since 2023)."""
+    return device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+
+
+@contextlib.contextmanager
+def in_bfloat16() -> Iterator[None]:
+    """Compute products and convolutions of float32 weights in bfloat16, and keep the maps between them in it (mixed
+    precision; Micikevicius et al., arXiv 1710.03740; bfloat16 has float32's range, so that losses need no scale)."""
+    with torch.autocast("cpu", torch.bfloat16), _SlowInBfloat16():
+        yield
+
+
+class _SlowInBfloat16(TorchFunctionMode):
+    """Float32 within autocast for what has no fast gradient in bfloat16 on a CPU: attention (it takes ten times as
+    long) and depthwise convolution with a stride (six times)."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is F.conv2d:
+            _, _, _, stride, _, _, groups = args  # as nn.Conv2d calls it
+            slow = groups > 1 and max(stride) > 1
+        else:
+            slow = function is F.scaled_dot_product_attention
+        if not slow:
+            return function(*args, **kwargs)
+        with torch.autocast("cpu", enabled=False):
+            args32 = [arg.float() if isinstance(arg, Tensor) else arg for arg in args]
+            return function(*args32, **kwargs).to(args[0].dtype)
+
+
 class Step:
     """Changes a network's weights by a batch, again and again.
 
@@ -43,14 +78,16 @@ class Step:
         distillation: that part, from 0 to 1.
         label_smoothing: share of the labels' part that is spread evenly over all classes.
         cutout: side in pixels of the square that is blanked in every image; 0: none.
+        bfloat16: compute in it what is fast in it, on a CPU.
         world_size: processes that share each batch.
     """
 
     def __init__(self, model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
                  teacher: MobileViT | None = None, distillation: float = 0.0, label_smoothing: float = 0.0,
-                 cutout: int = 0, world_size: int = 1):
+                 cutout: int = 0, bfloat16: bool = False, world_size: int = 1):
         self.model, self.network, self.optimizers, self.teacher = model, network, optimizers, teacher
         self.distillation, self.label_smoothing, self.cutout = distillation, label_smoothing, cutout
+        self.precision = in_bfloat16 if bfloat16 else contextlib.nullcontext
         self.world_size = world_size
         device = next(network.parameters()).device
         self.replays = device.type == "cuda" and world_size == 1
@@ -102,10 +139,14 @@ class Step:
         images = self.network.normalize(images)
         if self.cutout:
             images = cut_out(images, centres, self.cutout)
-        logits = self.model(images)
+        with self.precision():
+            logits = self.model(images)
+            if self.teacher:
+                with torch.no_grad():
+                    answers = self.teacher(images)
+        logits = logits.float()
         if self.teacher:
-            with torch.no_grad():
-                answers = self.teacher.probabilities(self.teacher(images))
+            answers = self.teacher.probabilities(answers.float())
             targets = soft_targets(labels, answers, self.distillation, self.label_smoothing)
             loss = F.cross_entropy(logits, targets, reduction="sum")
         else:

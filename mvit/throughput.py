@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -32,7 +32,7 @@ from mvit.data import CIFAR10_SIZES, Split
 from mvit.files import CHECKPOINTS, write_json
 from mvit.model import MobileViT
 from mvit.optimizers import build_optimizers
-from mvit.step import Step
+from mvit.step import Step, fast_in_bfloat16
 from mvit.training import (
     RECIPES,
     Processes,
@@ -167,7 +167,7 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
         optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                       settings.decay_all)
         step = Step(processes.share(network), network, optimizers, label_smoothing=settings.label_smoothing,
-                    cutout=settings.cutout, world_size=processes.world_size)
+                    cutout=settings.cutout, bfloat16=settings.bfloat16, world_size=processes.world_size)
 
         def turn():
             train_epoch(step, None, here, settings, 0, processes)
@@ -254,7 +254,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.rounds < 1 or options.steps < 1:
         parser.error("--rounds and --steps are at least 1")
     try:
-        result = compare(RECIPES[options.recipe], pick_device(options.device), options.rounds, options.steps)
+        device = pick_device(options.device)
+        settings = replace(RECIPES[options.recipe], bfloat16=fast_in_bfloat16(device))
+        result = compare(settings, device, options.rounds, options.steps)
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 2

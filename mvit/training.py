@@ -13,7 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -23,16 +23,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mvit.card import model_card, watched_evaluation
+from mvit.card import commands, model_card, watched_evaluation
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.fast import fold_batchnorm
-from mvit.files import CHECKPOINTS, replace_folder, write_json, write_text, write_whole
+from mvit.files import CHECKPOINTS, read_json, replace_folder, write_json, write_text, write_whole
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.optimizers import OPTIMIZERS, build_optimizers
 from mvit.step import Step
 
-STATE_VERSION = 2  # of what resume.pt holds, and of the draws: a run ends as it began
+STATE_VERSION = 3  # of what resume.pt holds, and of the draws: a run ends as it began
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
@@ -63,6 +63,8 @@ class Settings:
             answers for each image as the network gets it, changed at random (Beyer et al., arXiv 2106.05237). "": none.
         distillation: share of the target that is the teacher's probabilities, at its temperature; the rest is the
             label.
+        start: folder of a checkpoint whose weights the run begins with. "": random ones.
+        bfloat16: compute in bfloat16 what is faster in it, on a CPU (:func:`mvit.step.in_bfloat16`).
         seed: of the initial weights and of every draw.
         validation: training images to hold out; the run then reports on them, sets the temperature by them, and
             leaves the test images alone.
@@ -86,6 +88,8 @@ class Settings:
     cutout: int = 0
     teacher: str = ""
     distillation: float = 0.0
+    start: str = ""
+    bfloat16: bool = False
     seed: int = 0
     validation: int = 0
     final_test: bool = False
@@ -317,6 +321,40 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
 
 
+def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, ...],
+                 watched: Split | None) -> MobileViT:
+    """A network of an earlier run that this one builds on.
+
+    Args:
+        role: what it is to this one, in a word.
+        folder: its checkpoint.
+        network: this run's.
+        alike: fields of their configurations that must be equal.
+        watched: the images that it must have been judged by; None: no matter.
+
+    Raises:
+        TrainingError: it is no checkpoint, is not alike, or was judged by other images.
+    """
+    if not folder.is_dir():  # from_pretrained would look for it on the Hub
+        raise TrainingError(f"There is no folder {folder} with a {role} in it.")
+    try:
+        earlier = MobileViT.from_pretrained(folder)
+    except CheckpointError as error:
+        raise TrainingError(f"The {role}: {error}") from error
+    try:
+        its_watched = watched_evaluation(folder)["split"]  # says how many of what
+    except (OSError, ValueError, TypeError, KeyError):
+        its_watched = None
+    if watched and its_watched != watched.name:
+        raise TrainingError(f"The {role} in {folder} was not judged by the {watched.name}: it may have learnt what "
+                            "this run is to be judged by.")
+    for name in alike:
+        ours, its = getattr(network.config, name), getattr(earlier.config, name)
+        if its != ours:
+            raise TrainingError(f"The {role}'s {name} is {its}, not {ours}.")
+    return earlier
+
+
 def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> MobileViT:
     """The network that the settings name as the teacher, ready to answer.
 
@@ -324,30 +362,27 @@ def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> Mobi
     classes of images.
 
     Raises:
-        TrainingError: it is no checkpoint, takes other images or knows other classes than the network, or may have
-            learnt the images that are held out.
+        TrainingError: it will not do (:func:`load_earlier`).
     """
-    folder = Path(settings.teacher)
-    if not folder.is_dir():  # from_pretrained would look for it on the Hub
-        raise TrainingError(f"There is no folder {folder} with a teacher in it.")
-    try:
-        teacher = MobileViT.from_pretrained(folder)
-    except CheckpointError as error:
-        raise TrainingError(f"The teacher: {error}") from error
-    for name in ("class_names", "image_size"):
-        ours, its = getattr(network.config, name), getattr(teacher.config, name)
-        if its != ours:
-            raise TrainingError(f"The teacher's {name} is {its}, not {ours}.")
-    if settings.validation:
-        try:
-            its_watched = watched_evaluation(folder)["split"]  # says how many of what
-        except (OSError, ValueError, TypeError, KeyError):
-            its_watched = None
-        if its_watched != watched.name:
-            raise TrainingError(f"The teacher in {folder} did not hold out the {watched.name}: it may have learnt what "
-                                "this run is to be judged by.")
+    teacher = load_earlier("teacher", Path(settings.teacher), network, ("class_names", "image_size"),
+                           watched if settings.validation else None)
     example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
     return fold_batchnorm(teacher, example).requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def begin_with(network: MobileViT, settings: Settings, watched: Split) -> list[dict]:
+    """Give the network the weights that the settings name.
+
+    Returns:
+        how they came about: a record an epoch.
+
+    Raises:
+        TrainingError: they will not do (:func:`load_earlier`).
+    """
+    alike = tuple(field.name for field in fields(MobileViTConfig) if field.name not in ("temperature", "dropout"))
+    earlier = load_earlier("start", Path(settings.start), network, alike, watched)
+    network.load_state_dict(earlier.state_dict())
+    return read_json(Path(settings.start, "history.json")) or []
 
 
 def load_state(folder: Path) -> dict:
@@ -397,6 +432,8 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     folder, checkpoint = run_folder(settings.recipe, output), output or CHECKPOINTS / settings.recipe
     if settings.teacher and Path(settings.teacher).resolve() == checkpoint.resolve():
         raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
+    if settings.bfloat16 and device.type != "cpu":
+        raise TrainingError(f"bfloat16 is for training on a CPU, not on {device.type}.")
     state = load_state(folder) if resume else None
     if not resume and (folder / "resume.pt").exists():
         done = len(load_state(folder)["history"])
@@ -416,7 +453,12 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     if state and state["fingerprint"] != fingerprint:
         raise TrainingError(f"The run in {folder} began with other training images than those in {data}.")
     watched_as = "validation" if settings.validation else "test"
-    network = build_network(settings, train).to(device, memory_format=torch.channels_last)
+    network, before = build_network(settings, train), []
+    if state:
+        before = state["before"]
+    elif settings.start:
+        before = begin_with(network, settings, watched)
+    network = network.to(device, memory_format=torch.channels_last)
     teacher = taught_by = None
     if settings.teacher:
         teacher = load_teacher(network, settings, watched).to(device)
@@ -424,6 +466,8 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
                                                                                       "model.safetensors")]
     if state and state.get("taught_by") != taught_by:
         raise TrainingError(f"The run in {folder} began with another teacher than what is in {settings.teacher} now.")
+    earlier = state["earlier"] if state else {
+        path: read_json(Path(path, "run.json")) for path in (settings.teacher, settings.start) if path}
     train, watched = train.to(device), watched.to(device)
     optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                   settings.decay_all)
@@ -438,13 +482,14 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
             part.load_state_dict(state[name])
         history, command = state["history"], state["command"]
     step = Step(processes.share(network), network, optimizers, teacher, settings.distillation,
-                settings.label_smoothing, settings.cutout, processes.world_size)
+                settings.label_smoothing, settings.cutout, settings.bfloat16, processes.world_size)
     shipped = averaged.module if averaged else network
 
     def save_state():
         state = {
             "version": STATE_VERSION, "settings": asdict(settings), "data": data, "command": command,
             "fingerprint": fingerprint, "taught_by": taught_by, "history": history,
+            "before": before, "earlier": earlier,
             **{name: part.state_dict() for name, part in parts.items()},
         }
         write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
@@ -487,11 +532,13 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     if test:
         evaluations["test"] = evaluate(shipped, test.to(device))
     if processes.first:
+        history = before + [{**record, "epoch": len(before) + record["epoch"]} for record in history]
+        about = {"command": command, "settings": asdict(settings), "earlier": earlier}
         final = checkpoint.with_name(f".{checkpoint.name}-new")
         shutil.rmtree(final, ignore_errors=True)
         final.mkdir()
         write_text(final / "README.md",
-                   model_card(shipped, settings, history, evaluations, train.name, command, device,
+                   model_card(shipped, settings, history, evaluations, train.name, commands(about), device,
                               checkpoint))
         shipped.save_pretrained(final, config=shipped.config)  # keeps a card that is there
         write_json(final / "history.json", history)
@@ -499,7 +546,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         write_json(final / "evaluation.json", evaluations[evaluation])
         for name in others:
             write_json(final / f"{name}.json", evaluations[name])
-        write_json(final / "run.json", {"command": command, "settings": asdict(settings)})
+        write_json(final / "run.json", about)
         replace_folder(final, checkpoint)
         shutil.rmtree(folder, ignore_errors=True)  # last: until then --resume finishes what is left
         print(f"Checkpoint: {checkpoint}")

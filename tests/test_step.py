@@ -5,10 +5,12 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mvit import MobileViT, MobileViTConfig
+from mvit.model import Attention
 from mvit.optimizers import OPTIMIZERS, build_optimizers
-from mvit.step import WARM_UP, Step, soft_targets
+from mvit.step import WARM_UP, Step, in_bfloat16, soft_targets
 from mvit.training import Settings
 from tests.conftest import CLASSES, TINY
 
@@ -63,6 +65,32 @@ def test_the_rate_may_be_a_tensor_that_nobody_reads(kind, monkeypatch):
     moved = [all_weights(step) - begin for step in steps]
     assert moved[0].abs().max() > 1e-3
     assert (moved[0] - moved[1]).norm() < 1e-3 * moved[0].norm()
+
+
+def test_bfloat16_is_near_float32(monkeypatch):
+    """The gradient, of a network with all that is kept out of it: attention, and a depthwise filter with a stride."""
+    kept, function = [], torch.Tensor.float
+
+    def noted(tensor):
+        if tensor.dtype == torch.bfloat16:
+            kept.append(tensor.shape)
+        return function(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "float", noted)
+    steps = [made_step(Settings()), made_step(Settings())]
+    steps[1].precision = in_bfloat16
+    for step in steps:
+        assert not kept
+        step(*made_batch(0, 16), 0.0)
+    gradients = [torch.cat([weight.grad.flatten() for weight in step.network.parameters()]) for step in steps]
+    assert {gradient.dtype for gradient in gradients} == {torch.float32}
+    assert 0 < (gradients[0] - gradients[1]).norm() < 0.3 * gradients[0].norm()
+    network = steps[0].network
+    attentions = sum(isinstance(module, Attention) for module in network.modules())
+    strided = sum(isinstance(module, nn.Conv2d) and module.groups > 1 and module.stride > (1, 1)
+                  for module in network.modules())
+    assert strided
+    assert len(kept) == 3 * attentions + strided + 1  # q, k and v; maps; logits
 
 
 def twin(step: Step, device: str) -> Step:

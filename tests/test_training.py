@@ -444,12 +444,37 @@ def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path
     (["--teacher", "/nothing", "--distillation", "1"], "There is no folder /nothing"),
     (["--teacher", str(ROOT / "tests"), "--distillation", "1"], "The teacher: "),
     (["--teacher", "FINISHED", "--distillation", "1", "--output", "FINISHED"], "replace its own teacher"),
-    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "did not hold out the 30 lossless images"),
+    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "was not judged by the 30 lossless"),
     (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
+    (["--start", "/nothing"], "There is no folder /nothing with a start in it"),
+    (["--start", "FINISHED", "--validation", "30"], "was not judged by the 30 lossless images"),
+    (["--start", "FINISHED", "--model", "{}"], "The start's stem_channels is"),
 ])
-def test_a_teacher_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
+def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
     more = [str(finished) if option == "FINISHED" else option for option in more]
     assert train.main(arguments(folder, tmp_path / "run", *more)) == 2
     error = capsys.readouterr().err
     assert said in error
     assert len(error.strip().splitlines()) == 1
+
+
+# --------------------------------------------------------------------------- another run's weights
+
+
+def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, capsys, monkeypatch):
+    """As it stands, with a learning rate of next to nothing, even when it is stopped and its start is gone."""
+    start, output = tmp_path / "start", tmp_path / "run"
+    shutil.copytree(finished, start)
+    stop_before_the_first_epoch(monkeypatch, folder, output, "--start", str(start), "--lr", "1e-9", "--seed", "7")
+    shutil.rmtree(start)
+    assert train.main(["--output", str(output), "--device", "cpu", "--resume"]) == 0
+    for name, weight in load_file(output / "model.safetensors").items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(weight, load_file(finished / "model.safetensors")[name], atol=1e-5, rtol=0)
+    before, history = (json.loads((run / "history.json").read_text()) for run in (finished, output))
+    assert history[:3] == before
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5, 6]
+    card = (output / "README.md").read_text()
+    typed = json.loads((finished / "run.json").read_text())["command"]
+    assert f"| command | `{typed}`, then `" in card
+    assert "for 6 epochs" in card
