@@ -61,7 +61,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                           help="learn from the answers of the checkpoint in this folder, too (default: none)")
     settings.add_argument("--distillation", type=float, metavar="X",
                           help=f"share of the target that is the teacher's (default: {reference.distillation:g})")
-    settings.add_argument("--start", metavar="PATH",
+    settings.add_argument("--weights", metavar="PATH",
                           help="begin with the weights of the checkpoint in this folder (default: random ones)")
     settings.add_argument("--bfloat16", action=argparse.BooleanOptionalAction,
                           help="compute in bfloat16 what is faster in it (default: on a CPU with instructions for it, "

@@ -210,7 +210,7 @@ def training_speed(file: Path) -> str:
     result = _read(file)
     step = ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items())
     ways = {"usual": "the usual script: contiguous maps, plain AdamW, two workers that load PIL pictures",
-            "ours": f"`train.py`, recipe {result['recipe']}",
+            "ours": f"`train.py`, recipe {result['recipe']}{', in bfloat16' if result.get('bfloat16') else ''}",
             "ours, two processes": "the same by `torchrun --nproc-per-node=2`, the threads shared out"}
     minutes = {name: f"{m:.0f}" if m > 10 else f"{m:.1f}" for name, m in result["minutes_for_20_epochs"].items()}
     rows = "\n".join(f"| {ways[name]} | {found:,.0f} | {result['ratio'].get(name, 1):.2f} × | {minutes[name]} min |"
@@ -255,7 +255,7 @@ def collect(runs: list[Path], file: Path) -> None:
         tested, validation = (run / "validation.json").exists(), watched_evaluation(run)
         known[_same(about["settings"])] = {
             **about,
-            "epochs_before": len(history) - about["settings"]["epochs"] if about["settings"].get("start") else 0,
+            "epochs_before": len(history) - about["settings"]["epochs"] if about["settings"].get("weights") else 0,
             "validation_accuracy": history[-1]["validation_accuracy"],
             "train_accuracy": history[-1]["train_accuracy"],
             "split": validation["split"],

@@ -218,6 +218,7 @@ def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -
         "python": platform.python_version(),
         "date": date.today().isoformat(),
         "recipe": settings.recipe,
+        "bfloat16": settings.bfloat16,
         "batch_size": settings.batch_size,
         "rounds": rounds,
         "steps": steps,

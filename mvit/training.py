@@ -63,7 +63,7 @@ class Settings:
             answers for each image as the network gets it, changed at random (Beyer et al., arXiv 2106.05237). "": none.
         distillation: share of the target that is the teacher's probabilities, at its temperature; the rest is the
             label.
-        start: folder of a checkpoint whose weights the run begins with. "": random ones.
+        weights: folder of a checkpoint whose weights the run begins with. "": random ones.
         bfloat16: compute in bfloat16 what is faster in it, on a CPU (:func:`mvit.step.in_bfloat16`).
         seed: of the initial weights and of every draw.
         validation: training images to hold out; the run then reports on them, sets the temperature by them, and
@@ -88,7 +88,7 @@ class Settings:
     cutout: int = 0
     teacher: str = ""
     distillation: float = 0.0
-    start: str = ""
+    weights: str = ""
     bfloat16: bool = False
     seed: int = 0
     validation: int = 0
@@ -380,9 +380,9 @@ def begin_with(network: MobileViT, settings: Settings, watched: Split) -> list[d
         TrainingError: they will not do (:func:`load_earlier`).
     """
     alike = tuple(field.name for field in fields(MobileViTConfig) if field.name not in ("temperature", "dropout"))
-    earlier = load_earlier("start", Path(settings.start), network, alike, watched)
+    earlier = load_earlier("network", Path(settings.weights), network, alike, watched)
     network.load_state_dict(earlier.state_dict())
-    return read_json(Path(settings.start, "history.json")) or []
+    return read_json(Path(settings.weights, "history.json")) or []
 
 
 def load_state(folder: Path) -> dict:
@@ -456,7 +456,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     network, before = build_network(settings, train), []
     if state:
         before = state["before"]
-    elif settings.start:
+    elif settings.weights:
         before = begin_with(network, settings, watched)
     network = network.to(device, memory_format=torch.channels_last)
     teacher = taught_by = None
@@ -467,7 +467,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     if state and state.get("taught_by") != taught_by:
         raise TrainingError(f"The run in {folder} began with another teacher than what is in {settings.teacher} now.")
     earlier = state["earlier"] if state else {
-        path: read_json(Path(path, "run.json")) for path in (settings.teacher, settings.start) if path}
+        path: read_json(Path(path, "run.json")) for path in (settings.teacher, settings.weights) if path}
     train, watched = train.to(device), watched.to(device)
     optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
                                   settings.decay_all)

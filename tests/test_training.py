@@ -446,9 +446,9 @@ def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path
     (["--teacher", "FINISHED", "--distillation", "1", "--output", "FINISHED"], "replace its own teacher"),
     (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "was not judged by the 30 lossless"),
     (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
-    (["--start", "/nothing"], "There is no folder /nothing with a start in it"),
-    (["--start", "FINISHED", "--validation", "30"], "was not judged by the 30 lossless images"),
-    (["--start", "FINISHED", "--model", "{}"], "The start's stem_channels is"),
+    (["--weights", "/nothing"], "There is no folder /nothing with a network in it"),
+    (["--weights", "FINISHED", "--validation", "30"], "was not judged by the 30 lossless images"),
+    (["--weights", "FINISHED", "--model", "{}"], "The network's stem_channels is"),
 ])
 def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
     more = [str(finished) if option == "FINISHED" else option for option in more]
@@ -462,10 +462,10 @@ def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsy
 
 
 def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, capsys, monkeypatch):
-    """As it stands, with a learning rate of next to nothing, even when it is stopped and its start is gone."""
+    """As it stands, with a learning rate of next to nothing, even when it is stopped and they are gone."""
     start, output = tmp_path / "start", tmp_path / "run"
     shutil.copytree(finished, start)
-    stop_before_the_first_epoch(monkeypatch, folder, output, "--start", str(start), "--lr", "1e-9", "--seed", "7")
+    stop_before_the_first_epoch(monkeypatch, folder, output, "--weights", str(start), "--lr", "1e-9", "--seed", "7")
     shutil.rmtree(start)
     assert train.main(["--output", str(output), "--device", "cpu", "--resume"]) == 0
     for name, weight in load_file(output / "model.safetensors").items():
