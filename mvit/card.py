@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def model_card(network: MobileViT, settings, history: list[dict], evaluations: dict[str, dict], train_name: str,
-               typed: list[str], device: torch.device, checkpoint: Path) -> str:
+               commands: list[str], device: torch.device, checkpoint: Path) -> str:
     """The text of a checkpoint's README.md, with the Hub's front matter.
 
     Args:
@@ -36,7 +36,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
         history: a record an epoch, as in ``history.json``.
         evaluations: by split, as in ``evaluation.json``; the last is the one that counts.
         train_name: in words, what images it was trained on.
-        typed: the commands, this run's last: with what the runs needed that this one builds on.
+        commands: what was typed for the runs that this one builds on, in order, then for this one.
         device: what it was trained on.
         checkpoint: the folder that it goes to.
     """
@@ -75,8 +75,12 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     if settings.teacher:
         loss += f"; {100 * settings.distillation:g}% of the target is the answer of `{settings.teacher}`"
     accuracy_rows = "\n".join(f"| **{name}** | **{value}** |" for name, value in accuracies.items())
-    before = dict.fromkeys(r["device"] for r in history if r["device"] != device.type)
-    elsewhere_before = f"; earlier epochs on {', '.join(before)}" if before else ""
+    devices = dict.fromkeys(r.get("device", "cpu") for r in history)
+    elsewhere_before = "".join(f"; earlier epochs on {name}" for name in devices if name != device.type)
+    before = len(history) - settings.epochs
+    begun = "" if not before else (
+        f"Epochs 1 to {before} are the earlier run's that `{settings.weights}` came from; settings, loss, machine and "
+        "versions here are of the rest.\n")
     rows = "\n".join(
         f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "
         f"| {r[f'{watched}_accuracy']:.2%} | {r['images_per_second']:.0f} | {r['seconds']:.1f} |" for r in history
@@ -117,13 +121,13 @@ Written by `train.py` at the end of the run, which measured every number here{el
 {split_rows}
 | temperature | {network.config.temperature:g}, {fitted} |
 | expected calibration error | {calibration} |
-| command | {", then ".join(f"`{command}`" for command in typed)} |
+| command | {", then ".join(f"`{command}`" for command in commands)} |
 | date | {date.today().isoformat()} |
 | machine | {machine(device)}{elsewhere_before} |
 | versions | {versions} |
 | time | {sum(r['seconds'] for r in history) / 60:.1f} minutes for {len(history)} epochs |
 
-The weights are {averaged} the last epoch; none was chosen by its accuracy.{jpeg}
+{begun}The weights are {averaged} the last epoch; none was chosen by its accuracy.{jpeg}
 The network knows {len(network.config.class_names)} classes ({", ".join(network.config.class_names)}) and nothing else.
 
 ```python
@@ -155,12 +159,13 @@ Also in `history.json`; per-class accuracy and the confusion matrix are in `eval
 {tried}"""
 
 
-def commands(run: dict | None) -> list[str]:
-    """What was typed, in order, for a run and those that it builds on; from `run.json`, None where there is none."""
+def all_commands(run: dict | None) -> list[str]:
+    """What was typed, in order, for the runs that a run builds on and for itself; from `run.json`, None if there was
+    none."""
     if not run:
         return []
-    before = [command for earlier in run.get("earlier", {}).values() for command in commands(earlier)]
-    return list(dict.fromkeys([*before, run["command"]]))
+    before = [command for earlier in run.get("earlier", {}).values() for command in all_commands(earlier)]
+    return [*dict.fromkeys(before), run["command"]]
 
 
 def _accuracy(evaluation: dict) -> str:
@@ -249,13 +254,13 @@ def collect(runs: list[Path], file: Path) -> None:
     Raises:
         OSError, KeyError, ValueError: a folder is no such run.
     """
-    known = {_same(r["settings"]): r for r in _read(file)} if file.exists() else {}
+    known = {_same(r): r for r in _read(file)} if file.exists() else {}
     for run in runs:
         about, history, evaluation = (_read(run / f"{name}.json") for name in ("run", "history", "evaluation"))
         tested, validation = (run / "validation.json").exists(), watched_evaluation(run)
-        known[_same(about["settings"])] = {
+        record = {
             **about,
-            "epochs_before": len(history) - about["settings"]["epochs"] if about["settings"].get("weights") else 0,
+            "epochs_before": len(history) - about["settings"]["epochs"],
             "validation_accuracy": history[-1]["validation_accuracy"],
             "train_accuracy": history[-1]["train_accuracy"],
             "split": validation["split"],
@@ -263,6 +268,7 @@ def collect(runs: list[Path], file: Path) -> None:
             "date": validation["date"],
             "test": {name: evaluation[name] for name in ("split", "images", "accuracy")} if tested else None,
         }
+        known[_same(record)] = record
     write_json(file, list(known.values()))
 
 
@@ -276,9 +282,10 @@ def watched_evaluation(run: Path) -> dict:
     return _read(held_out if held_out.exists() else run / "evaluation.json")
 
 
-def _same(settings: dict, **others) -> str:
-    """Equal for settings that are; one that came later was off in the runs before it."""
-    return json.dumps({name: value for name, value in {**settings, **others}.items() if value}, sort_keys=True)
+def _same(run: dict, **others) -> str:
+    """Equal for runs of equal settings; one that came later was off in the runs before it."""
+    settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
+    return json.dumps({name: value for name, value in settings.items() if value}, sort_keys=True)
 
 
 def ablation(file: Path) -> str:
@@ -287,7 +294,7 @@ def ablation(file: Path) -> str:
         return "Nothing was compared yet.\n"
     groups = defaultdict(list)
     for run in _read(file):
-        groups[run["split"], _same(run["settings"], seed=None, final_test=None)].append(run)
+        groups[run["split"], _same(run, seed=None, final_test=None)].append(run)
     rows = ["| command | epochs | seeds | on | train accuracy | held out | validation accuracy | test accuracy |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
     order = sorted(groups.values(), key=lambda runs: (runs[0].get("epochs_before", 0), runs[0]["settings"]["epochs"],
@@ -298,15 +305,17 @@ def ablation(file: Path) -> str:
         tested = (f"{_with_spread([test['accuracy'] for test in tests], tests[0]['images'])}, {tests[0]['split']}"
                   if tests else "")
         before = runs[0].get("epochs_before", 0)
-        rows.append(f"| `{runs[0]['command']}` | {f'{before} + ' if before else ''}{runs[0]['settings']['epochs']} "
+        typed = ", then ".join(f"`{command}`" for command in all_commands(runs[0]))
+        arithmetic = " in bfloat16" if runs[0]["settings"].get("bfloat16") else ""
+        rows.append(f"| {typed} | {f'{before} + ' if before else ''}{runs[0]['settings']['epochs']} "
                     f"| {', '.join(str(run['settings']['seed']) for run in runs)} "
-                    f"| {', '.join(sorted({run.get('device', 'cpu') for run in runs}))} "
+                    f"| {', '.join(sorted({run.get('device', 'cpu') for run in runs}))}{arithmetic} "
                     f"| {_mean(runs, 'train_accuracy'):.2%} | {images:,} "
                     f"| {_with_spread([run['validation_accuracy'] for run in runs], images)} | {tested} |")
     return "\n".join(rows) + (
         "\n\nMeans over the seeds; in brackets 95 % intervals for so many images, and how far the seeds lie apart. "
         "Choices were made by validation accuracy; a run read the test images at most once, at its end. Defaults that "
-        "have changed since a run stand in its command as they were.\n")
+        "have changed since a run stand in its command as they were, but for `--bfloat16`.\n")
 
 
 def _with_spread(accuracies: list[float], images: int) -> str:

@@ -47,8 +47,8 @@ def in_bfloat16() -> Iterator[None]:
 
 
 class _SlowInBfloat16(TorchFunctionMode):
-    """Float32 within autocast for what has no fast gradient in bfloat16 on a CPU: attention (it takes ten times as
-    long) and depthwise convolution with a stride (six times)."""
+    """Float32 within autocast for what torch has only a slow bfloat16 gradient for on a CPU: attention, and depthwise
+    convolution with a stride."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}

@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mvit.card import commands, model_card, watched_evaluation
+from mvit.card import all_commands, model_card, watched_evaluation
 from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.fast import fold_batchnorm
@@ -341,13 +341,14 @@ def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, 
         earlier = MobileViT.from_pretrained(folder)
     except CheckpointError as error:
         raise TrainingError(f"The {role}: {error}") from error
-    try:
-        its_watched = watched_evaluation(folder)["split"]  # says how many of what
-    except (OSError, ValueError, TypeError, KeyError):
-        its_watched = None
-    if watched and its_watched != watched.name:
-        raise TrainingError(f"The {role} in {folder} was not judged by the {watched.name}: it may have learnt what "
-                            "this run is to be judged by.")
+    if watched:
+        try:
+            its_watched = watched_evaluation(folder)["split"]  # says how many of what
+        except (OSError, ValueError, TypeError, KeyError):
+            its_watched = None
+        if its_watched != watched.name:
+            raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does: it may "
+                                "have learnt them.")
     for name in alike:
         ours, its = getattr(network.config, name), getattr(earlier.config, name)
         if its != ours:
@@ -377,12 +378,15 @@ def begin_with(network: MobileViT, settings: Settings, watched: Split) -> list[d
         how they came about: a record an epoch.
 
     Raises:
-        TrainingError: they will not do (:func:`load_earlier`).
+        TrainingError: they will not do (:func:`load_earlier`), or came without their history.
     """
     alike = tuple(field.name for field in fields(MobileViTConfig) if field.name not in ("temperature", "dropout"))
-    earlier = load_earlier("network", Path(settings.weights), network, alike, watched)
+    earlier = load_earlier("checkpoint", Path(settings.weights), network, alike, watched)
     network.load_state_dict(earlier.state_dict())
-    return read_json(Path(settings.weights, "history.json")) or []
+    history = read_json(Path(settings.weights, "history.json"))
+    if not isinstance(history, list) or not history:
+        raise TrainingError(f"The checkpoint in {settings.weights} has no history.json of its training.")
+    return history
 
 
 def load_state(folder: Path) -> dict:
@@ -432,7 +436,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     folder, checkpoint = run_folder(settings.recipe, output), output or CHECKPOINTS / settings.recipe
     if settings.teacher and Path(settings.teacher).resolve() == checkpoint.resolve():
         raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
-    if settings.bfloat16 and device.type != "cpu":
+    if settings.bfloat16 and device.type != "cpu" and not resume:  # a card goes on in its own precision
         raise TrainingError(f"bfloat16 is for training on a CPU, not on {device.type}.")
     state = load_state(folder) if resume else None
     if not resume and (folder / "resume.pt").exists():
@@ -453,10 +457,9 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     if state and state["fingerprint"] != fingerprint:
         raise TrainingError(f"The run in {folder} began with other training images than those in {data}.")
     watched_as = "validation" if settings.validation else "test"
-    network, before = build_network(settings, train), []
-    if state:
-        before = state["before"]
-    elif settings.weights:
+    network = build_network(settings, train)
+    before = state["before"] if state else []
+    if settings.weights and not state:
         before = begin_with(network, settings, watched)
     network = network.to(device, memory_format=torch.channels_last)
     teacher = taught_by = None
@@ -538,7 +541,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         shutil.rmtree(final, ignore_errors=True)
         final.mkdir()
         write_text(final / "README.md",
-                   model_card(shipped, settings, history, evaluations, train.name, commands(about), device,
+                   model_card(shipped, settings, history, evaluations, train.name, all_commands(about), device,
                               checkpoint))
         shipped.save_pretrained(final, config=shipped.config)  # keeps a card that is there
         write_json(final / "history.json", history)

@@ -10,10 +10,10 @@ from mvit.card import ablation, collect, training_speeds, with_tables
 from mvit.training import Settings
 
 
-def finished_run(folder, settings, accuracy, command="python train.py", device="cpu"):
+def finished_run(folder, settings, accuracy, command="python train.py", device="cpu", before=0, earlier=None):
     folder.mkdir()
-    history = [{"epoch": settings.epochs, "train_accuracy": 0.9, "validation_accuracy": accuracy, "device": device}]
-    files = {"run": {"command": command, "settings": asdict(settings)}, "history": history,
+    history = [{"train_accuracy": 0.9, "validation_accuracy": accuracy, "device": device}] * (before + settings.epochs)
+    files = {"run": {"command": command, "settings": asdict(settings), "earlier": earlier or {}}, "history": history,
              "evaluation": {"split": "500 held out", "date": "2026-01-01"}}
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
@@ -32,6 +32,18 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(tmp_path):
     assert first == ("| `python train.py --optimizer muon` | 3 | 0 | cpu | 90.00% | 500 | 80.00% (76.3% to 83.3%) |  |")
     assert second == ("| `python train.py` | 3 | 0, 1 | cpu, cuda | 90.00% | 500 | 72.00% (67.9% to 75.8%; standard "
                       "deviation 2.83 points) |  |")
+
+
+def test_a_run_that_builds_on_others_names_their_commands(tmp_path):
+    """Each once, but for its own; and going on twice from one folder gives two rows."""
+    settings, file = Settings(epochs=3, validation=500, weights="a", bfloat16=True), tmp_path / "ablation.json"
+    teacher = {"command": "make a teacher"}
+    earlier = {"teacher": teacher, "a": {"command": "go on", "earlier": {"teacher": teacher}}, "b": None}
+    collect([finished_run(tmp_path / "a", settings, 0.70, "go on", before=20, earlier=earlier)], file)
+    collect([finished_run(tmp_path / "b", settings, 0.71, "go on", before=23, earlier=earlier)], file)
+    _, _, first, second, *_ = ablation(file).splitlines()
+    assert first.startswith("| `make a teacher`, then `go on`, then `go on` | 20 + 3 | 0 | cpu in bfloat16 | 90.00% |")
+    assert " | 23 + 3 | " in second
 
 
 def test_a_run_from_before_there_was_an_option_is_one_without_it(tmp_path):

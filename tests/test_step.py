@@ -1,16 +1,16 @@
 """One step: its loss, and what a recorded one does."""
 
 import copy
+from collections import defaultdict
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mvit import MobileViT, MobileViTConfig
-from mvit.model import Attention
 from mvit.optimizers import OPTIMIZERS, build_optimizers
-from mvit.step import WARM_UP, Step, in_bfloat16, soft_targets
+from mvit.step import WARM_UP, Step, soft_targets
 from mvit.training import Settings
 from tests.conftest import CLASSES, TINY
 
@@ -23,14 +23,14 @@ def test_cross_entropy_against_a_mixture_is_the_mixture():
                                + 0.3 * F.cross_entropy(logits, answers))
 
 
-def made_step(settings: Settings, device: str = "cpu", taught: bool = False) -> Step:
+def made_step(settings: Settings, device: str = "cpu", taught: bool = False, bfloat16: bool = False) -> Step:
     torch.manual_seed(0)
     network = MobileViT(MobileViTConfig(**TINY, class_names=CLASSES)).to(device, memory_format=torch.channels_last)
     teacher = None
     if taught:
         teacher = MobileViT(MobileViTConfig(**TINY, class_names=CLASSES)).to(device).eval().requires_grad_(False)
     optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay)
-    return Step(network.train(), network, optimizers, teacher, 0.5, cutout=8)
+    return Step(network.train(), network, optimizers, teacher, 0.5, cutout=8, bfloat16=bfloat16)
 
 
 def made_batch(number: int, size: int, device: str = "cpu") -> tuple:
@@ -67,30 +67,42 @@ def test_the_rate_may_be_a_tensor_that_nobody_reads(kind, monkeypatch):
     assert (moved[0] - moved[1]).norm() < 1e-3 * moved[0].norm()
 
 
-def test_bfloat16_is_near_float32(monkeypatch):
-    """The gradient, of a network with all that is kept out of it: attention, and a depthwise filter with a stride."""
-    kept, function = [], torch.Tensor.float
+class Precisions(TorchDispatchMode):
+    """Notes in what convolutions and attention are computed, forward and backward."""
 
-    def noted(tensor):
-        if tensor.dtype == torch.bfloat16:
-            kept.append(tensor.shape)
-        return function(tensor)
+    def __init__(self):
+        super().__init__()
+        self.used = defaultdict(list)
 
-    monkeypatch.setattr(torch.Tensor, "float", noted)
-    steps = [made_step(Settings()), made_step(Settings())]
-    steps[1].precision = in_bfloat16
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = str(function)
+        if "attention" in name:
+            self.used["attention"].append(args[0].dtype)
+        elif "convolution" in name:
+            image, weight = (args[1], args[2]) if "backward" in name else args[:2]
+            stride = args[4] if "backward" in name else args[3]
+            depthwise = weight.shape[1] == 1
+            self.used[f"depthwise, stride {stride[0]}" if depthwise else "dense"].append(image.dtype)
+        return function(*args, **kwargs or {})
+
+
+def test_bfloat16_is_near_float32():
+    """But for what is slow in it, which is in float32 all the same."""
+    steps, used = [made_step(Settings(), bfloat16=bfloat16) for bfloat16 in (False, True)], []
     for step in steps:
-        assert not kept
-        step(*made_batch(0, 16), 0.0)
+        with Precisions() as precisions:
+            step(*made_batch(0, 16), 0.0)
+        used.append(precisions.used)
+    float32, bfloat16 = {torch.float32}, {torch.bfloat16}
+    assert {name: set(types) for name, types in used[0].items()} == {
+        "dense": float32, "depthwise, stride 2": float32, "attention": float32}
+    assert {name: set(types) for name, types in used[1].items()} == {
+        "dense": bfloat16, "depthwise, stride 2": float32, "attention": float32}
+    assert {name: len(types) for name, types in used[0].items()} == {
+        name: len(types) for name, types in used[1].items()}
     gradients = [torch.cat([weight.grad.flatten() for weight in step.network.parameters()]) for step in steps]
-    assert {gradient.dtype for gradient in gradients} == {torch.float32}
+    assert {gradient.dtype for gradient in gradients} == float32
     assert 0 < (gradients[0] - gradients[1]).norm() < 0.3 * gradients[0].norm()
-    network = steps[0].network
-    attentions = sum(isinstance(module, Attention) for module in network.modules())
-    strided = sum(isinstance(module, nn.Conv2d) and module.groups > 1 and module.stride > (1, 1)
-                  for module in network.modules())
-    assert strided
-    assert len(kept) == 3 * attentions + strided + 1  # q, k and v; maps; logits
 
 
 def twin(step: Step, device: str) -> Step:

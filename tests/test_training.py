@@ -74,7 +74,8 @@ def kill_after(epochs, command, output):
 
 @pytest.mark.parametrize("more", [[], ["--optimizer", "muon", "--ema", "0.9", "--schedule", "cosine", "--cutout", "8",
                                        "--randaugment", "9"],
-                                  ["--teacher", "FINISHED", "--distillation", "0.5", "--label-smoothing", "0.1"]])
+                                  ["--teacher", "FINISHED", "--distillation", "0.5", "--label-smoothing", "0.1",
+                                   "--bfloat16"]])
 def test_a_killed_run_ends_with_the_same_weights(folder, finished, tmp_path, more):
     more = [str(finished) if option == "FINISHED" else option for option in more]
     finished, output = tmp_path / "finished", tmp_path / "killed"
@@ -444,11 +445,11 @@ def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path
     (["--teacher", "/nothing", "--distillation", "1"], "There is no folder /nothing"),
     (["--teacher", str(ROOT / "tests"), "--distillation", "1"], "The teacher: "),
     (["--teacher", "FINISHED", "--distillation", "1", "--output", "FINISHED"], "replace its own teacher"),
-    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "was not judged by the 30 lossless"),
+    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "did not watch the 30 lossless images"),
     (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
-    (["--weights", "/nothing"], "There is no folder /nothing with a network in it"),
-    (["--weights", "FINISHED", "--validation", "30"], "was not judged by the 30 lossless images"),
-    (["--weights", "FINISHED", "--model", "{}"], "The network's stem_channels is"),
+    (["--weights", "/nothing"], "There is no folder /nothing with a checkpoint in it"),
+    (["--weights", "FINISHED", "--validation", "30"], "did not watch the 30 lossless images"),
+    (["--weights", "FINISHED", "--model", "{}"], "The checkpoint's stem_channels is"),
 ])
 def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
     more = [str(finished) if option == "FINISHED" else option for option in more]
@@ -461,20 +462,36 @@ def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsy
 # --------------------------------------------------------------------------- another run's weights
 
 
-def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, capsys, monkeypatch):
+def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, monkeypatch):
     """As it stands, with a learning rate of next to nothing, even when it is stopped and they are gone."""
     start, output = tmp_path / "start", tmp_path / "run"
     shutil.copytree(finished, start)
+    before = json.loads((start / "history.json").read_text())
+    del before[0]["device"]  # as in the files of early runs
+    (start / "history.json").write_text(json.dumps(before))
     stop_before_the_first_epoch(monkeypatch, folder, output, "--weights", str(start), "--lr", "1e-9", "--seed", "7")
     shutil.rmtree(start)
     assert train.main(["--output", str(output), "--device", "cpu", "--resume"]) == 0
     for name, weight in load_file(output / "model.safetensors").items():
         if "running" not in name and "num_batches" not in name:
             torch.testing.assert_close(weight, load_file(finished / "model.safetensors")[name], atol=1e-5, rtol=0)
-    before, history = (json.loads((run / "history.json").read_text()) for run in (finished, output))
+    history = json.loads((output / "history.json").read_text())
     assert history[:3] == before
     assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5, 6]
     card = (output / "README.md").read_text()
     typed = json.loads((finished / "run.json").read_text())["command"]
     assert f"| command | `{typed}`, then `" in card
     assert "for 6 epochs" in card
+    assert f"Epochs 1 to 3 are the earlier run's that `{start}` came from" in card
+
+
+def test_bfloat16_is_chosen_by_the_cpu_and_kept(folder, tmp_path, monkeypatch, capsys):
+    for chosen, more in ((True, []), (False, []), (True, ["--no-bfloat16"]), (False, ["--bfloat16"])):
+        monkeypatch.setattr(train, "fast_in_bfloat16", lambda device, chosen=chosen: chosen)
+        output = tmp_path / f"{chosen} {len(more)}"
+        stop_before_the_first_epoch(monkeypatch, folder, output, *more)
+        settings = training.load_state(output / "run")["settings"]
+        assert settings.bfloat16 == (chosen if not more else more == ["--bfloat16"])
+    monkeypatch.setattr(train, "pick_device", lambda name: torch.device("meta"))
+    assert train.main(arguments(folder, tmp_path / "elsewhere", "--bfloat16")) == 2
+    assert "bfloat16 is for training on a CPU, not on meta" in capsys.readouterr().err
