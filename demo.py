@@ -78,7 +78,14 @@ CSS = """
 /* Six drawings in a row, four on a phone: the eleventh never stands alone. */
 .gallery:has(> .gallery-item) { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(68px, 1fr)); }
 .gallery-item, .gallery-item * { width: 100% !important; height: auto !important; aspect-ratio: 1; }
-@media (max-width: 600px) { h1 { font-size: 20px !important; } .walk-figure { height: auto !important; } }
+@media (max-width: 600px) {
+  h1 { font-size: 20px !important; }
+  .walk-figure { height: auto !important; }
+  button[role=tab] { padding-inline: 10px !important; }
+  /* One row that is swiped, so that the answer is not far below. */
+  .gallery:has(> .gallery-item) { grid-auto-flow: column; grid-template-columns: none; grid-auto-columns: 72px;
+                                  overflow-x: auto; }
+}
 .dark { --chart-blue: #56b4e9; --chart-orange: #e69f00; --note: #94a3b8; }
 .chart svg { max-width: 560px; display: block; margin: auto; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
@@ -423,11 +430,15 @@ def kill(process: subprocess.Popen) -> None:
 
 def training_figures(checkpoint: str) -> str:
     """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
-    history, evaluation = (read_json(Path(checkpoint) / f"{name}.json") for name in ("history", "evaluation"))
-    figures = []
+    history, evaluation, run = (read_json(Path(checkpoint) / f"{name}.json")
+                                for name in ("history", "evaluation", "run"))
+    figures, begun = [], ""
     try:
         if history:
             last = history[-1]
+            before = len(history) - run["settings"]["epochs"] if run else 0
+            if before:
+                begun = f" Epochs 1 to {before} are another run's, with other settings: both are in the weights' card."
             watched = "validation" if "validation_accuracy" in last else "test"
             for quantity in ("accuracy", "loss"):
                 words = (f"{quantity} by epoch, after {last['epoch']} epochs: train {last[f'train_{quantity}']:.3f}, "
@@ -445,7 +456,7 @@ def training_figures(checkpoint: str) -> str:
         return "<p>These weights came without the history of their training.</p>"
     source = (f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}. The "
               "curves of training are over altered pictures, and its loss is against what it was taught by (smoothed "
-              f"labels, for instance).{_calibrated(evaluation)}</p>")
+              f"labels, for instance).{begun}{_calibrated(evaluation)}</p>")
     return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
                                             ) + f"</div>{source}"
 

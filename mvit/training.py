@@ -398,12 +398,14 @@ def load_state(folder: Path) -> dict:
     file = folder / "resume.pt"
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-        state["settings"] = Settings(**state["settings"])
+        current = state["version"] == STATE_VERSION
+        if current:
+            state["settings"] = Settings(**state["settings"])
     except FileNotFoundError as error:
         raise TrainingError(f"There is no unfinished run in {folder}.") from error
     except Exception as error:  # torch.load fails in many ways on what it did not write
         raise TrainingError(f"{file} is damaged or not from this program.") from error
-    if state.get("version") != STATE_VERSION:
+    if not current:
         raise TrainingError(f"{file} is from another version of this program: go on with that, or delete the folder.")
     return state
 

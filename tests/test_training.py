@@ -108,7 +108,10 @@ def test_resuming_is_refused_where_it_would_be_another_run(folder, tmp_path, cap
     assert train.main([*arguments(folder, output), "--resume"]) == 2
     assert "damaged or not from this program" in capsys.readouterr().err
     stop_before_the_first_epoch(monkeypatch, folder, tmp_path / "old")
-    monkeypatch.setattr(training, "STATE_VERSION", training.STATE_VERSION + 1)
+    state = torch.load(tmp_path / "old" / "run" / "resume.pt")
+    state["version"] -= 1
+    state["settings"]["gone"] = 1
+    torch.save(state, tmp_path / "old" / "run" / "resume.pt")
     assert train.main(arguments(folder, tmp_path / "old", "--resume")) == 2
     assert "from another version of this program" in capsys.readouterr().err
 
