@@ -118,7 +118,7 @@ KEEP_FOCUS = """() => setTimeout(() => {
 CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
-WELCOME = "The network is given all of the picture in 32 × 32 pixels, with grey bars if it is not square: see it here."
+WELCOME = "The network sees your whole picture, shrunk, with grey bars if it is not square. Here is what it gets."
 
 # --------------------------------------------------------------------------- checkpoints
 
@@ -204,8 +204,8 @@ def remark(answer: Answer, milliseconds: float) -> str:
         low, high = round(100 * measured["confidence_from"]), round(100 * measured["confidence_to"])
         lines.append(f"When it was {low} to {high} % confident on evaluation pictures, it was right in "
                      f"**{measured['accuracy']:.0%}** of {measured['images']:,} cases.")
-    lines.append(f"The network took **{answer.milliseconds:.1f} ms**, with reading and resizing the picture "
-                 f"{milliseconds:.0f} ms: once, after a pause. One picture after the other is faster; see Efficiency.")
+    lines.append(f"The network took **{answer.milliseconds:.1f} ms**; with reading and resizing the picture, "
+                 f"{milliseconds:.0f} ms. That was one run after a pause: back to back it is faster, see Efficiency.")
     return "\n\n".join(lines)
 
 
@@ -229,7 +229,7 @@ def walk_figures(subject: Subject) -> list:
 def lens_table(subject: Subject) -> str:
     """What linear probes read out of the network at each depth, as an HTML table."""
     classifier, probes = usable(subject.checkpoint), Probes.load(subject.checkpoint)
-    if probes is None or not probes.fit(classifier.model):
+    if probes is None or not probes.match(classifier.model):
         return "<p>These weights have no probes; <code>python -m mvit.probes CHECKPOINT</code> makes them.</p>"
     names = classifier.model.config.class_names
     pixels = as_pixels(to_network_size(subject.seen, classifier.model.config.image_size))
@@ -296,7 +296,8 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
     if layer == "rollout":
         even = "through all layers, and half of every layer is the place itself"
     return *figures, (f"The framed place (row {at[0] + 1}, column {at[1] + 1}) takes most, **{share:.1%}**, from row "
-                      f"{to_row + 1}, column {to_column + 1}; {even}. The dark places it never sees.")
+                      f"{to_row + 1}, column {to_column + 1}; {even}. It attends to no dark place: what is "
+                      "there reaches it through convolutions.")
 
 
 def clicked(event: gr.SelectData, subject: Subject, number: int, layer: int, head: int, view: str) -> tuple:
@@ -438,7 +439,8 @@ def training_figures(checkpoint: str) -> str:
             last = history[-1]
             before = len(history) - run["settings"]["epochs"] if run else 0
             if before:
-                begun = f" Epochs 1 to {before} are another run's, with other settings: both are in the weights' card."
+                begun = (f" Epochs 1 to {before} are another run's, with other settings: the commands of both are in "
+                         "the weights' card.")
             watched = "validation" if "validation_accuracy" in last else "test"
             for quantity in ("accuracy", "loss"):
                 words = (f"{quantity} by epoch, after {last['epoch']} epochs: train {last[f'train_{quantity}']:.3f}, "
@@ -455,8 +457,8 @@ def training_figures(checkpoint: str) -> str:
     if not figures:
         return "<p>These weights came without the history of their training.</p>"
     source = (f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}. The "
-              "curves of training are over altered pictures, and its loss is against what it was taught by (smoothed "
-              f"labels, for instance).{begun}{_calibrated(evaluation)}</p>")
+              "training curves are over augmented pictures, and the training loss is against the training targets ("
+              f"smoothed labels, for instance).{begun}{_calibrated(evaluation)}</p>")
     return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
                                             ) + f"</div>{source}"
 
@@ -622,8 +624,9 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
 
 def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
     """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it."""
-    gr.Markdown("What accuracy costs: the further right the faster, the higher the better, and the area is the number "
-                "of parameters. Filled: speed measured on one machine. Dashed: all as published, on another.")
+    gr.Markdown("What accuracy costs. Each bubble is a network: further right is faster, higher is more accurate, and "
+                "its area is its number of parameters. Filled: speed measured on one machine. Dashed: published "
+                "figures, from another.")
     result = gr.State()
     with gr.Row():
         with gr.Column(scale=3):

@@ -62,8 +62,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     settings.add_argument("--distillation", type=float, metavar="X",
                           help=f"share of the target that is the teacher's (default: {reference.distillation:g})")
     settings.add_argument("--weights", metavar="PATH",
-                          help="begin with the weights of the checkpoint in this folder (default: random ones); "
-                               "another --seed than its own has other crops and flips")
+                          help="begin with the weights of the checkpoint in this folder, of a run on the same images "
+                               "(default: random ones); another --seed than its own has other crops and flips")
     settings.add_argument("--bfloat16", action=argparse.BooleanOptionalAction,
                           help="compute in bfloat16 what is faster in it (default: on a CPU with instructions for it, "
                                "AMX)")

@@ -162,13 +162,15 @@ def attention(model: nn.Module, images: Tensor) -> list[BlockAttention]:
     Raises:
         ValueError: the model has no MobileViT block.
     """
-    parts, recorder, training = blocks_of(model), _Recorder(), model.training
+    parts, recorder = blocks_of(model), _Recorder()
+    training = [module for module in model.modules() if module.training]  # frozen BatchNorms are not to be among them
     handles = [handle for name in parts for handle in recorder.watch(name, parts[name])]
     try:
         with recorder:
             model.eval()(images)
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
         for handle in handles:
             handle.remove()
     blocks = []
@@ -182,19 +184,19 @@ def attention(model: nn.Module, images: Tensor) -> list[BlockAttention]:
 # --------------------------------------------------------------------------- attention as a picture
 
 
-def rollout(block: BlockAttention, layer: int = -1) -> Tensor:
-    """Attention through several layers at once (Abnar & Zuidema, arXiv 2005.00928, section 3).
+def rollout(block: BlockAttention) -> Tensor:
+    """Attention through all layers of a block at once (Abnar & Zuidema, arXiv 2005.00928, section 3).
 
     Half of what a token becomes in a layer is itself, by the residual; the heads count alike. The product of these
-    matrices from the block's first layer to ``layer`` says how much of each patch has come to each patch.
+    matrices, from the first layer to the last, says how much of each patch has come to each patch.
 
     Returns:
         (batch, P, N, N), query patch by key patch; rows sum to one.
     """
-    layers = block.layers[: len(block.layers) + layer + 1 if layer < 0 else layer + 1]
-    total = torch.eye(layers[0].shape[-1], device=layers[0].device, dtype=layers[0].dtype)
-    for weights in layers:
-        total = (weights.mean(2) + torch.eye(total.shape[-1]).to(total)) / 2 @ total
+    first = block.layers[0]
+    total = itself = torch.eye(first.shape[-1], device=first.device, dtype=first.dtype)
+    for weights in block.layers:
+        total = (weights.mean(2) + itself) / 2 @ total
     return total
 
 

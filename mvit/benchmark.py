@@ -358,7 +358,7 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        UnavailableError: a network that is asked for is not installed.
+        UnavailableError: a network that is asked for is not installed, or nothing of what is asked for can be run.
     """
     contestants = contenders(checkpoint, against)
     models, notes = [], []
@@ -367,6 +367,8 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
         measured, missing = measure(contestants, variants, device, rounds, repeats, progress, not quick)
         models += [{**model, "peak_memory": memory[model["name"]]} for model in measured]
         notes += missing
+    if not models:
+        raise UnavailableError("; ".join(dict.fromkeys(notes)))
     return {
         "machine": "; ".join(map(machine, devices)),
         "torch": torch.__version__,

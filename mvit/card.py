@@ -44,7 +44,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     watched = "validation" if "validation_accuracy" in last else "test"
     size = network.config.image_size
     parameters, flops = count_parameters(network), count_flops(network, size)
-    dataset = "cifar10" if evaluation["split"].startswith("CIFAR-10") else "imagefolder"
+    dataset = "cifar10" if "CIFAR-10" in evaluation["split"] else "imagefolder"
     jpeg = ("\nAn accuracy on JPEG copies is not one on CIFAR-10's canonical pixels: say which when you quote it."
             if "JPEG" in evaluation["split"] and dataset == "cifar10" else "")
     where = checkpoint.relative_to(ROOT) if checkpoint.is_relative_to(ROOT) else checkpoint
@@ -79,8 +79,8 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
     elsewhere_before = "".join(f"; earlier epochs on {name}" for name in devices if name != device.type)
     before = len(history) - settings.epochs
     begun = "" if not before else (
-        f"Epochs 1 to {before} are the earlier run's that `{settings.weights}` came from; settings, loss, machine and "
-        "versions here are of the rest.\n")
+        f"Epochs 1 to {before} are those of the run whose weights this one began with, by the command before the last; "
+        "settings, loss, machine and versions here are of the rest.\n")
     rows = "\n".join(
         f"| {r['epoch']} | {r['train_loss']:.4f} | {r['train_accuracy']:.2%} | {r[f'{watched}_loss']:.4f} "
         f"| {r[f'{watched}_accuracy']:.2%} | {r['images_per_second']:.0f} | {r['seconds']:.1f} |" for r in history
@@ -94,7 +94,7 @@ def model_card(network: MobileViT, settings, history: list[dict], evaluations: d
         for i, s in enumerate(network.config.stages, 1)
     )
     # The shipped recipe whose choices were made by comparing runs carries the comparison.
-    compared = watched != "test" and checkpoint.parent == CHECKPOINTS
+    compared = watched != "test" and checkpoint.resolve().parent == CHECKPOINTS.resolve()
     elsewhere = " but those under “What was tried”" if compared else ""
     tried = "" if not compared else f"""
 ## What was tried
@@ -283,7 +283,7 @@ def watched_evaluation(run: Path) -> dict:
 
 
 def _same(run: dict, **others) -> str:
-    """Equal for runs of equal settings; one that came later was off in the runs before it."""
+    """Equal for runs of equal settings. What came later was off before, and off is nothing."""
     settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
     return json.dumps({name: value for name, value in settings.items() if value}, sort_keys=True)
 
@@ -364,7 +364,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.ablation:
             collect(options.ablation, CHECKPOINTS / "ablation.json")
-    except (OSError, KeyError, ValueError, StopIteration) as error:
+    except (OSError, KeyError, ValueError) as error:
         print(f"This is no finished run that held images out: {error}", file=sys.stderr)
         return 2
     for file in texts(ROOT):

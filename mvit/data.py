@@ -18,6 +18,7 @@ from mvit.picture import PictureError, load_picture, to_network_size
 
 CANONICAL_ROOT = Path(__file__).parent.parent / "data"
 LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
+PADDING = 4  # pixels around an image before it is cropped at random
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
 
 
@@ -178,7 +179,7 @@ def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
 # --------------------------------------------------------------------------- batches
 
 
-def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor, padding: int = 4) -> Tensor:
+def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor, padding: int = PADDING) -> Tensor:
     """Pad with black, cut a window of the old size, mirror it: each image by its own draw.
 
     Args:

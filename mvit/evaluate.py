@@ -41,7 +41,7 @@ def predict(model: MobileViT, split: Split, batch_size: int = 500) -> Tensor:
 
 
 def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy in nats, and the share that is right."""
+    """Mean cross-entropy in nats, and the share that is right; of logits (N, classes) and labels, int64 (N,)."""
     return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).sum().item() / len(labels)
 
 
@@ -95,6 +95,10 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
     """Expected calibration error: how far confidence and accuracy are apart, on average over images.
 
     Bins of equal width, as Guo et al. (arXiv 1706.04599, section 2) have it.
+
+    Args:
+        logits: (N, classes), after the temperature.
+        labels: int64, (N,).
     """
     confidence, predicted = logits.softmax(1).max(1)
     index = (confidence * bins).long().clamp(max=bins - 1)
@@ -107,8 +111,8 @@ def calibrate(model: MobileViT, split: Split) -> MobileViTConfig:
 
     Temperature scaling (Guo et al., section 4.2): logits are divided by one number, which changes no answer.
     """
-    logits, labels = predict(model, split).double(), split.labels
-    log_temperature = torch.zeros((), dtype=torch.float64, device=logits.device, requires_grad=True)
+    logits, labels = predict(model, split).cpu().double(), split.labels.cpu()  # Apple's MPS has no doubles
+    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure():
@@ -126,7 +130,7 @@ def calibrate(model: MobileViT, split: Split) -> MobileViTConfig:
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson, JASA 22, 1927): how far another set of as many images may fall."""
+    """95 % confidence interval of a proportion (Wilson, JASA 22, 1927): what it may be over all such images."""
     p, n = successes / trials, trials
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

@@ -21,7 +21,7 @@ class Answer:
     Attributes:
         confidences: the softmax's probability of each class, in the network's order; they sum to one.
         seen: the RGB picture that went into the network, in its size.
-        milliseconds: the forward pass alone.
+        milliseconds: from the network's pixels to probabilities, without reading and resizing the picture.
         reliability: of the evaluation images on which the network was about as confident as here, how many there
             were and what share it had right (a record of ``evaluation.json``); None where that was not measured.
     """

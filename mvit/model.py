@@ -232,7 +232,17 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage: inverted residuals, the first with the stride, and one MobileViT block."""
+    """One stage: inverted residuals, the first with the stride, and one MobileViT block.
+
+    Attributes:
+        channels: C, width of the map.
+        dim: d, width of the transformer.
+        depth: L, number of transformer layers.
+        stride: by how much the stage's first layer shrinks the map.
+        inverted_residuals: how many.
+        heads: of the attention; ``dim`` must divide by it.
+        mlp_ratio: hidden width of the transformer's MLP over ``dim``.
+    """
 
     channels: int
     dim: int
@@ -253,7 +263,7 @@ class MobileViTConfig:
         head_channels: width of the last 1 x 1 convolution.
         expansion: widening factor of the inverted residuals.
         patch_size: side of a patch in pixels of the map, the same in every block.
-        kernel_size: side of the blocks' local and fusion convolutions.
+        kernel_size: side of the blocks' local and fusion convolutions, an odd number.
         dropout: probability before the classifier.
         temperature: what logits are divided by before they become probabilities, so that these are as often right as
             they say (Guo et al., arXiv 1706.04599).
@@ -292,6 +302,8 @@ class MobileViTConfig:
                 value = getattr(owner, f.name)
                 if f.type is int and (not isinstance(value, int) or not 0 < value <= 1024):
                     raise ValueError(f"{f.name} must be a whole number from 1 to 1024, not {value!r}")
+        if self.kernel_size % 2 == 0:
+            raise ValueError("kernel_size must be odd: the map would grow by a pixel")
         if not all(isinstance(s.mlp_ratio, (int, float)) and 0 < s.mlp_ratio <= 16 for s in stages):
             raise ValueError("mlp_ratio must be a number above 0 and up to 16")
         if not isinstance(self.temperature, (int, float)) or not 0.01 <= self.temperature <= 100:

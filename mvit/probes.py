@@ -56,7 +56,12 @@ def pooled_features(model: MobileViT, images: Tensor, batch_size: int = 500) -> 
 
 
 class Probes:
-    """Linear probes on a network, by depth."""
+    """Linear probes on a network.
+
+    Attributes:
+        weights: by depth, (classes, channels) and (classes,).
+        accuracy: by depth, a fraction, on the images that ``measured_on`` names.
+    """
 
     def __init__(self, weights: dict[str, tuple[Tensor, Tensor]], accuracy: dict[str, float], measured_on: str):
         self.weights, self.accuracy, self.measured_on = weights, accuracy, measured_on
@@ -82,7 +87,7 @@ class Probes:
         about = json.dumps({"accuracy": self.accuracy, "measured_on": self.measured_on})
         write_whole(Path(checkpoint) / FILE, lambda part: save_file(tensors, part, {"probes": about}))
 
-    def fit(self, model: MobileViT) -> bool:
+    def match(self, model: MobileViT) -> bool:
         """Whether these are probes of a network of this shape."""
         config = model.config
         widths = (config.stem_channels, *(stage.channels for stage in config.stages))

@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from mvit.card import all_commands, model_card, watched_evaluation
-from mvit.data import Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
+from mvit.data import PADDING, Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.fast import fold_batchnorm
 from mvit.files import CHECKPOINTS, read_json, replace_folder, write_json, write_text, write_whole
@@ -70,7 +70,7 @@ class Settings:
             leaves the test images alone.
         final_test: with images held out, read the test images after all, once, at the end.
         model: fields of MobileViTConfig that differ from their defaults.
-        processes: how many share each batch, every one normalizing its own part; as many as there are.
+        processes: how many share each batch; BatchNorm sees each one's part alone. Set to as many as there are.
     """
 
     recipe: str = "reference"
@@ -288,7 +288,7 @@ def augmented(train: Split, steps: list[Tensor], randaugment: int, generator: to
         bytes_at_once: size of the images that are made together, of some batches: faster than one by one.
     """
     device, count = train.images.device, len(train)
-    offsets = torch.randint(0, 9, (count, 2), generator=generator).to(device)
+    offsets = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=generator).to(device)
     flips = (torch.rand(count, generator=generator) < 0.5).to(device)
     centres = torch.randint(0, train.images.shape[-1], (count, 2), generator=generator).to(device)
     torch.manual_seed(int(torch.randint(2**40, (), generator=generator)) + processes.rank)  # dropout, RandAugment
@@ -313,12 +313,24 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
         TrainingError: the settings name a field that MobileViTConfig does not have, or a value it does not take.
     """
     mean, std = mean_and_std(train)
-    fields = {"class_names": train.class_names, "mean": mean, "std": std, **(settings.model or {})}
+    config = network_config(settings, class_names=train.class_names, mean=mean, std=std)
     torch.manual_seed(settings.seed)
+    return MobileViT(config)
+
+
+def network_config(settings: Settings, **of_images) -> MobileViTConfig:
+    """What the network of these settings is built from; ``of_images`` are the fields that follow from the images.
+
+    Raises:
+        TrainingError: the settings name a field that there is not, or a value that no network can be built from.
+    """
     try:
-        return MobileViT(MobileViTConfig(**fields))
+        config = MobileViTConfig(**{**of_images, **(settings.model or {})})
+        with torch.device("meta"):
+            MobileViT(config)
     except (TypeError, ValueError) as error:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
+    return config
 
 
 def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, ...],
@@ -347,8 +359,7 @@ def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, 
         except (OSError, ValueError, TypeError, KeyError):
             its_watched = None
         if its_watched != watched.name:
-            raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does: it may "
-                                "have learnt them.")
+            raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
     for name in alike:
         ours, its = getattr(network.config, name), getattr(earlier.config, name)
         if its != ours:
@@ -469,7 +480,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         teacher = load_teacher(network, settings, watched).to(device)
         taught_by = [zlib.crc32(Path(settings.teacher, name).read_bytes()) for name in ("config.json",
                                                                                       "model.safetensors")]
-    if state and state.get("taught_by") != taught_by:
+    if state and state["taught_by"] != taught_by:
         raise TrainingError(f"The run in {folder} began with another teacher than what is in {settings.teacher} now.")
     earlier = state["earlier"] if state else {
         path: read_json(Path(path, "run.json")) for path in (settings.teacher, settings.weights) if path}
@@ -564,7 +575,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
 def load_data(data: str | None, settings: Settings, processes: Processes) -> tuple[Split, Split, Split | None]:
     """The images to train on, those to watch (the test split, or what is held out for validation), and those to test
     on at the end, if that is another split."""
-    image_size = (settings.model or {}).get("image_size", MobileViTConfig.image_size)
+    image_size = network_config(settings).image_size
     if not processes.first:
         dist.barrier()  # the first process downloads, the others find it done
     train, test = load_train_and_test(data, image_size)

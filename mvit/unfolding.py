@@ -46,7 +46,7 @@ def look_inside(model: MobileViT, pixels: Tensor) -> list[BlockInside]:
     kept: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def keep(module, inputs, output):
-        kept[module] = (inputs[0].clone(), output.clone())  # activations work in place
+        kept[module] = (inputs[0], output)
 
     handles = [part.register_forward_hook(only_here(keep)) for block in blocks.values()
                for part in (block, block.to_tokens, block.encoder.layers)]
@@ -225,8 +225,9 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
     steps = [
         (overview_figure([grid, sequences, looks, _image(_lengths(inside.added, SIZE))]),
          f"If each of {H * W} places looked at all of them, that would be {(H * W) ** 2:,} comparisons. This network "
-         f"cuts its map into patches (1), sorts the places by colour into {P} sequences (2), lets each look only "
-         f"within its own, {P * N * N:,} comparisons (3), and puts what they learnt back in place (4)."),
+         f"cuts its map into patches (1), sorts the places by where they stand in their patch into {P} sequences "
+         f"(2), lets each look only within its own, {P * N * N:,} comparisons (3), and puts what they learnt back in "
+         "place (4)."),
         (grid_figure(seen, block, lines_only=True),
          f"Halfway through the network, {size} × {size} pixels in three colours have become a map of {H} × {W} places "
          f"with {d} numbers each: what is there, no longer what it looks like. Follow the block of the network that "
@@ -236,8 +237,8 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
          f"patch have the same colour: {P} positions, {P} colours."),
         (sequences,
          f"Unfolding sorts the {H * W} places by colour into {P} sequences of {N}, and each is a coarse copy of "
-         f"the whole picture. So a place that only looks within its sequence, {N} places instead of {H * W}, still "
-         "looks everywhere."),
+         f"the whole picture. A place that only looks within its sequence, at {N} places instead of {H * W}, still "
+         "misses nothing: convolutions before this have mixed every place with its neighbours."),
         (looks,
          "Now every place gathers from all places of its colour what it needs; here is where the framed one "
          f"looks. It takes most, {share:.0%}, from row {row + 1}, column {column + 1}; if it did not choose, each "

@@ -1,6 +1,7 @@
 """Attention taken from the outside: against each library's own forward pass, and maps against their definition."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
@@ -202,7 +203,8 @@ def test_rollout_by_its_definition(block):
         expected = (0.5 * layer.mean(2) + 0.5 * torch.eye(8)) @ expected
     torch.testing.assert_close(rollout(block), expected)
     torch.testing.assert_close(rollout(block).sum(-1), torch.ones(2, 4, 8))
-    torch.testing.assert_close(rollout(block, layer=0), 0.5 * block.layers[0].mean(2) + 0.5 * torch.eye(8))
+    first = replace(block, layers=block.layers[:1])
+    torch.testing.assert_close(rollout(first), 0.5 * block.layers[0].mean(2) + 0.5 * torch.eye(8))
     torch.testing.assert_close(heat_map(block, (8, 4), layer="rollout", at=(0, 0))[:, 0, 0], expected[:, 0, 0, 0])
     with pytest.raises(ValueError, match="no head to choose"):
         heat_map(block, (8, 4), layer="rollout", head=1)

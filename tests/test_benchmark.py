@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -121,6 +122,9 @@ def test_what_is_not_there_is_noted(monkeypatch):
     models, notes = measure([Contender("a", lambda: Sleep(0))], ["eager", "folded"], torch.device("cpu"), 2, 2)
     assert {m["variant"] for m in models} == {"folded"}
     assert notes == ["eager: no such thing"]
+    monkeypatch.setattr(benchmark, "contenders", lambda *_: [Contender("a", lambda: Sleep(0))])
+    with pytest.raises(UnavailableError, match="eager: no such thing"):
+        benchmark.run(Path("anywhere"), ["eager"], [torch.device("cpu")], quick=True)
 
 
 def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys):

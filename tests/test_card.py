@@ -97,7 +97,7 @@ def test_training_speed_says_what_was_measured(tmp_path):
     result = {
         "machine": "a machine", "threads": 2, "torch": "2", "date": "today", "recipe": "reference",
         "rounds": 5, "steps": 25, "images_per_second": {"usual": 100.0, "ours": 250.0, "ours, two processes": 300.0},
-        "ratio": {"ours": 2.4, "ours, two processes": 3.1},  # turn by turn: not the ratio of the medians
+        "ratio": {"ours": 2.4, "ours, two processes": 3.1},
         "minutes_for_20_epochs": {"usual": 166.7, "ours": 66.7, "ours, two processes": 55.6},
         "step": {"convolution": 0.6, "other": 0.4},
     }

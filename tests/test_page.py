@@ -498,8 +498,9 @@ def test_the_strong_weights_are_what_their_files_say_and_within_bounds():
     strong = ROOT / "checkpoints" / "strong"
     history, test, validation, run, config = (json.loads((strong / f"{name}.json").read_text()) for name in (
         "history", "evaluation", "validation", "run", "config"))
-    assert Settings(**run["settings"]) == replace(RECIPES["strong"], processes=run["settings"]["processes"])
-    assert len(history) == run["settings"]["epochs"]
+    began = run["earlier"][run["settings"]["weights"]]["settings"]
+    assert Settings(**began) == replace(RECIPES["strong"], processes=began["processes"])
+    assert len(history) == began["epochs"] + run["settings"]["epochs"]
     assert history[-1]["validation_accuracy"] == pytest.approx(validation["accuracy"], abs=1e-6)
     assert (test["images"], validation["images"]) == (10_000, 2_000)
     assert "lossless" in validation["split"]

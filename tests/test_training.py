@@ -190,7 +190,8 @@ def test_the_test_images_are_read_once_where_that_is_asked_for(folder, tmp_path,
 @pytest.mark.parametrize("wrong", [
     ["--model", '{"width": 3}'], ["--model", '{"stem_channels": 0}'], ["--epochs", "0"], ["--validation", "90"],
     ["--model", "3"], ["--weight-decay", "-1"], ["--seed", "99999999999"], ["--device", "cuda:77"],
-    ["--device", "toaster"], ["--data", "/nothing"],
+    ["--device", "toaster"], ["--data", "/nothing"], ["--model", '{"image_size": 0}'],
+    ["--model", '{"kernel_size": 2}'],
 ])
 def test_what_cannot_be_trained_is_said_in_one_line(folder, tmp_path, capsys, wrong):
     assert train.main(arguments(folder, tmp_path / "run", *wrong)) == 2
@@ -485,7 +486,7 @@ def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, monkey
     typed = json.loads((finished / "run.json").read_text())["command"]
     assert f"| command | `{typed}`, then `" in card
     assert "for 6 epochs" in card
-    assert f"Epochs 1 to 3 are the earlier run's that `{start}` came from" in card
+    assert "Epochs 1 to 3 are those of the run whose weights this one began with" in card
 
 
 def test_bfloat16_is_chosen_by_the_cpu_and_kept(folder, tmp_path, monkeypatch, capsys):
