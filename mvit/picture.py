@@ -3,7 +3,6 @@
 Files come from strangers. What cannot be read ends in a :class:`PictureError`, whose message the page can show.
 """
 
-import math
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -146,14 +145,13 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 # --------------------------------------------------------------------------- to the network's size
 
 
-def fit_square(picture: Image.Image, how: str = FIT, fill: tuple[int, int, int] = CIFAR10_MEAN) -> Image.Image:
-    """Make a picture square.
+def to_network_size(picture: Image.Image, size: int = 32, how: str = FIT) -> Image.Image:
+    """Make an RGB picture square and resize it, antialiased, to size x size pixels.
+
+    A picture that has this size already keeps its pixels.
 
     Args:
-        picture: RGB, W x H.
-        how: ``"crop"`` keeps the centre, min(W, H) on a side; ``"letterbox"`` keeps all of it, centred on a square
-            of max(W, H) on a side, shrunk where that square would have more than ``MAX_PIXELS``.
-        fill: colour of the letterbox's bars, 0 to 255.
+        how: ``"crop"`` keeps the centre; ``"letterbox"`` keeps all of it, between bars of CIFAR-10's mean colour.
 
     Raises:
         ValueError: another ``how``.
@@ -161,34 +159,13 @@ def fit_square(picture: Image.Image, how: str = FIT, fill: tuple[int, int, int] 
     if how == "crop":
         side = min(picture.size)
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        return picture.crop((left, top, left + side, top + side))
-    if how == "letterbox":
-        picture = _scale(picture, min(max(picture.size), math.isqrt(MAX_PIXELS)))
-        side = max(picture.size)
-        square = Image.new("RGB", (side, side), fill)
-        square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+        return picture.crop((left, top, left + side, top + side)).resize((size, size), RESAMPLING)
+    if how == "letterbox":  # scaled first: 50000 x 1 must not become 50000 x 50000
+        width, height = (max(1, round(size * side / max(picture.size))) for side in picture.size)
+        square = Image.new("RGB", (size, size), CIFAR10_MEAN)
+        square.paste(picture.resize((width, height), RESAMPLING), ((size - width) // 2, (size - height) // 2))
         return square
     raise ValueError(f'a picture is fitted by "crop" or "letterbox", not by {how!r}')
-
-
-def to_network_size(picture: Image.Image, size: int = 32, how: str = FIT) -> Image.Image:
-    """Make a picture square by :func:`fit_square` and resize it, antialiased, to size x size pixels.
-
-    A picture that has this size already keeps its pixels.
-
-    Raises:
-        ValueError: another ``how``, or a size below 1.
-    """
-    if how == "letterbox":  # scaled first: 50000 x 1 must not become 50000 x 50000
-        picture = _scale(picture, size)
-    return fit_square(picture, how).resize((size, size), RESAMPLING)
-
-
-def _scale(picture: Image.Image, longer_side: int) -> Image.Image:
-    """Resize in proportion; no side falls below one pixel."""
-    scale = longer_side / max(picture.size)
-    width, height = (max(1, round(scale * side)) for side in picture.size)
-    return picture.resize((width, height), RESAMPLING)
 
 
 def enlarge(picture: Image.Image, size: int = 320) -> Image.Image:
