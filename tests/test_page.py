@@ -506,8 +506,10 @@ def test_the_strong_weights_are_what_their_files_say_and_within_bounds():
     assert "lossless" in validation["split"]
     assert test["accuracy"] > json.loads((REFERENCE / "evaluation.json").read_text())["accuracy"]
     assert config["temperature"] == test["temperature"]
-    for result in (test, validation):
-        assert result["calibration_error"] < result["calibration_error_at_temperature_1"]
+    benchmark = json.loads((ROOT / "checkpoints" / "benchmark.json").read_text())
+    assert benchmark["models"][0]["accuracy"] == test["accuracy"]
+    for result in (test, validation):  # whether or not the temperature changed much
+        assert result["calibration_error"] < result["calibration_error_at_temperature_1"] + 0.001 < 0.03
     network = MobileViT.from_pretrained(strong)
     assert count_parameters(network) <= 444_999
     assert count_flops(network) <= 100e6
