@@ -1,6 +1,5 @@
 """A checkpoint at work: one picture in, what the network makes of it out."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from PIL import Image
 
 from mvit.fast import frozen
+from mvit.files import read_json
 from mvit.model import MobileViT
 from mvit.picture import to_network_size
 
@@ -75,6 +75,6 @@ def as_pixels(seen: Image.Image) -> torch.Tensor:
 
 def _read_reliability(file: Path) -> list[dict]:
     try:
-        return [record for record in json.loads(file.read_text(encoding="utf-8"))["reliability"] if record["images"]]
-    except (OSError, ValueError, KeyError, TypeError):  # a checkpoint without it is a checkpoint all the same
+        return [record for record in read_json(file)["reliability"] if record["images"]]
+    except (KeyError, TypeError):  # a checkpoint without it is a checkpoint all the same
         return []

@@ -140,13 +140,10 @@ class Step:
         if self.cutout:
             images = cut_out(images, centres, self.cutout)
         with self.precision():
-            logits = self.model(images)
-            if self.teacher:
-                with torch.no_grad():
-                    answers = self.teacher(images)
-        logits = logits.float()
+            logits = self.model(images).float()
         if self.teacher:
-            answers = self.teacher.probabilities(answers.float())
+            with self.precision(), torch.no_grad():
+                answers = self.teacher.probabilities(self.teacher(images).float())
             targets = soft_targets(labels, answers, self.distillation, self.label_smoothing)
             loss = F.cross_entropy(logits, targets, reduction="sum")
         else:

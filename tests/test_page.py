@@ -508,8 +508,9 @@ def test_the_strong_weights_are_what_their_files_say_and_within_bounds():
     assert config["temperature"] == test["temperature"]
     benchmark = json.loads((ROOT / "checkpoints" / "benchmark.json").read_text())
     assert benchmark["models"][0]["accuracy"] == test["accuracy"]
-    for result in (test, validation):  # whether or not the temperature changed much
-        assert result["calibration_error"] < result["calibration_error_at_temperature_1"] + 0.001 < 0.03
+    assert validation["calibration_error"] < validation["calibration_error_at_temperature_1"] < 0.02
+    # Fitted to the held-out images; where next to nothing was to be mended, others may lose next to nothing.
+    assert test["calibration_error"] < test["calibration_error_at_temperature_1"] + 0.0001 < 0.02
     network = MobileViT.from_pretrained(strong)
     assert count_parameters(network) <= 444_999
     assert count_flops(network) <= 100e6
