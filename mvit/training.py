@@ -23,14 +23,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mvit.card import all_commands, model_card, watched_evaluation
 from mvit.data import PADDING, Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
+from mvit.documents.card import model_card
 from mvit.evaluate import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.fast import fold_batchnorm
 from mvit.files import CHECKPOINTS, read_json, replace_folder, write_json, write_text, write_whole
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.optimizers import OPTIMIZERS, build_optimizers
 from mvit.step import Step
+from mvit.storage.checkpoint import Records
 
 STATE_VERSION = 3  # of what resume.pt holds, and of the draws: a run ends as it began
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
@@ -354,11 +355,8 @@ def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, 
     except CheckpointError as error:
         raise TrainingError(f"The {role}: {error}") from error
     if watched:
-        try:
-            its_watched = watched_evaluation(folder)["split"]  # says how many of what
-        except (OSError, ValueError, TypeError, KeyError):
-            its_watched = None
-        if its_watched != watched.name:
+        its = Records.read(folder)
+        if its.evaluations.get(its.watched, {}).get("split") != watched.name:  # says how many of what
             raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
     for name in alike:
         ours, its = getattr(network.config, name), getattr(earlier.config, name)
@@ -553,16 +551,10 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         final = checkpoint.with_name(f".{checkpoint.name}-new")
         shutil.rmtree(final, ignore_errors=True)
         final.mkdir()
-        write_text(final / "README.md",
-                   model_card(shipped, settings, history, evaluations, train.name, all_commands(about), device,
-                              checkpoint))
+        records = Records(history, evaluations, about)
+        write_text(final / "README.md", model_card(shipped, records, settings, train.name, device, checkpoint))
         shipped.save_pretrained(final, config=shipped.config)  # keeps a card that is there
-        write_json(final / "history.json", history)
-        *others, evaluation = evaluations
-        write_json(final / "evaluation.json", evaluations[evaluation])
-        for name in others:
-            write_json(final / f"{name}.json", evaluations[name])
-        write_json(final / "run.json", about)
+        records.write(final)
         replace_folder(final, checkpoint)
         shutil.rmtree(folder, ignore_errors=True)  # last: until then --resume finishes what is left
         print(f"Checkpoint: {checkpoint}")

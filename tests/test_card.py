@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from mvit import card
-from mvit.card import ablation, collect, training_speeds, with_tables
+from mvit.documents.ablation import ablation, collect
+from mvit.documents.tables import training_speeds, with_tables
 from mvit.training import Settings
 
 

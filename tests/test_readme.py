@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mvit.card import texts, with_tables
+from mvit.documents.tables import texts, with_tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

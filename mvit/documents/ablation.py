@@ -1,0 +1,85 @@
+"""What was tried: finished runs that held images out, collected into one table."""
+
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+from mvit.documents.rendering import render
+from mvit.evaluate import wilson_interval
+from mvit.files import write_json
+from mvit.storage.checkpoint import Records, commands_of
+
+
+def collect(runs: list[Path], file: Path) -> None:
+    """Take finished runs that held images out into ``ablation.json``, in the place of earlier ones of their settings.
+
+    Raises:
+        ValueError: a folder holds no such run.
+    """
+    known = {_same(run): run for run in _read(file)} if file.exists() else {}
+    for folder in runs:
+        records = Records.read(folder)
+        if not records.run or not records.evaluations or records.watched != "validation":
+            raise ValueError(folder)
+        last, validation = records.history[-1], records.evaluations["validation"]
+        test = records.evaluations.get("test")
+        run = {
+            **records.run,
+            "epochs_before": records.epochs_before,
+            "validation_accuracy": last["validation_accuracy"],
+            "train_accuracy": last["train_accuracy"],
+            "split": validation["split"],
+            "device": ", then ".join(dict.fromkeys(record.get("device", "cpu") for record in records.history)),
+            "date": validation["date"],
+            "test": {name: test[name] for name in ("split", "images", "accuracy")} if test else None,
+        }
+        known[_same(run)] = run
+    write_json(file, list(known.values()))
+
+
+def ablation(file: Path) -> str:
+    """The table of what was tried: a row for each setting, with the command of its lowest seed."""
+    groups = defaultdict(list)
+    for run in _read(file) if file.exists() else []:
+        groups[run["split"], _same(run, seed=None, final_test=None)].append(run)
+    rows = [_row(sorted(runs, key=lambda run: run["settings"]["seed"])) for runs in groups.values()]
+    rows.sort(key=lambda row: (row["epochs_before"], row["epochs"], -row["validation"]["mean"]))
+    return render("ablation.md", rows=rows)
+
+
+def _row(runs: list[dict]) -> dict:
+    """Runs that differ in their seed alone, as the table has them."""
+    first, tests = runs[0], [run["test"] for run in runs if run["test"]]
+    settings = first["settings"]
+    return {
+        "commands": commands_of(first),
+        "epochs_before": first.get("epochs_before", 0),
+        "epochs": settings["epochs"],
+        "seeds": [run["settings"]["seed"] for run in runs],
+        "devices": sorted({run.get("device", "cpu") for run in runs}),
+        "bfloat16": settings.get("bfloat16"),
+        "train_accuracy": statistics.mean(run["train_accuracy"] for run in runs),
+        "held_out": settings["validation"],
+        "validation": _spread([run["validation_accuracy"] for run in runs], settings["validation"]),
+        "test": _spread([test["accuracy"] for test in tests], tests[0]["images"]) if tests else None,
+        "test_split": tests[0]["split"] if tests else None,
+    }
+
+
+def _spread(accuracies: list[float], images: int) -> dict:
+    """The mean over seeds, the 95 % interval that one network of this accuracy has, the seeds' standard deviation."""
+    mean = statistics.mean(accuracies)
+    low, high = wilson_interval(round(mean * images), images)
+    return {"mean": mean, "low": low, "high": high,
+            "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None}
+
+
+def _same(run: dict, **others) -> str:
+    """Equal for runs of equal settings. What came later was off before, and off is nothing."""
+    settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
+    return json.dumps({name: value for name, value in settings.items() if value}, sort_keys=True)
+
+
+def _read(file: Path) -> list[dict]:
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,59 @@
+"""A checkpoint's card: its README.md, with the Hub's front matter."""
+
+import platform
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from huggingface_hub import EvalResult, ModelCardData
+
+from mvit.benchmark import count_flops, count_parameters, machine
+from mvit.documents.ablation import ablation
+from mvit.documents.rendering import render
+from mvit.files import CHECKPOINTS
+from mvit.model import MobileViT
+from mvit.storage.checkpoint import Records
+
+ROOT = CHECKPOINTS.parent
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run
+
+
+def model_card(network: MobileViT, records: Records, settings, train_name: str, device: torch.device,
+               folder: Path) -> str:
+    """The text of the card of a run that has just ended.
+
+    Args:
+        network: the trained network.
+        records: of the run.
+        settings: the run's :class:`mvit.training.Settings`.
+        train_name: in words, what images it was trained on.
+        device: what it was trained on.
+        folder: where the checkpoint goes.
+    """
+    split, evaluation = list(records.evaluations.items())[-1]
+    known_images = "CIFAR-10" in evaluation["split"]
+    # The shipped recipe whose choices were made by comparing runs carries the comparison.
+    compared = records.watched == "validation" and folder.resolve().parent == CHECKPOINTS.resolve()
+    front = ModelCardData(
+        license="mit", library_name="pytorch", pipeline_tag="image-classification", tags=["mobilevit", "mvit"],
+        model_name=f"MobileViT-XXS, recipe {settings.recipe}",
+        eval_results=[EvalResult(
+            task_type="image-classification", dataset_type="cifar10" if known_images else "imagefolder",
+            dataset_name=evaluation["split"], metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4),
+            metric_name=f"{split} accuracy",
+        )],
+    )
+    return render(
+        "card.md", front_matter=front.to_yaml(), records=records, settings=settings, config=network.config,
+        train_name=train_name, jpeg=known_images and "JPEG" in evaluation["split"],
+        parameters=count_parameters(network), flops=count_flops(network, network.config.image_size),
+        date=date.today().isoformat(), machine=machine(device),
+        earlier_devices=[name for name in dict.fromkeys(record.get("device", "cpu") for record in records.history)
+                         if name != device.type],
+        versions=", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]),
+        folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
+        shown_settings={name: value for name, value in vars(settings).items()
+                        if name != "recipe" and value not in (None, "")},
+        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "",
+    )

@@ -1,0 +1,56 @@
+"""The tables that stand within texts: between marks that name them, made again from what was measured."""
+
+import json
+from pathlib import Path
+
+from mvit.benchmark import PUBLISHED, count_flops, count_parameters, fastest
+from mvit.documents.ablation import ablation
+from mvit.documents.rendering import render
+from mvit.model import MobileViT
+from mvit.storage.checkpoint import Records
+
+
+def with_tables(text: str, checkpoints: Path) -> str:
+    """A text with those of the tables that it has a place for, as the checkpoints have them now."""
+    tables = {"figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
+              "training": lambda: training_speeds(checkpoints),
+              "ablation": lambda: ablation(checkpoints / "ablation.json")}
+    for name, table in tables.items():
+        begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
+        if begin in text:
+            before, _, rest = text.partition(begin)
+            text = before + begin + table() + end + rest.partition(end)[2]
+    return text
+
+
+def texts(root: Path) -> list[Path]:
+    """The README and the cards."""
+    return [root / "README.md", *sorted((root / "checkpoints").glob("*/README.md"))]
+
+
+def figures(checkpoints: Path) -> str:
+    """The README's table of accuracies: the published figures, and each checkpoint's from its own files."""
+    ours, other = PUBLISHED
+    rows = []
+    for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
+        records, network = Records.read(folder), MobileViT.from_pretrained(folder)
+        rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation,
+                     "held_out": records.evaluations.get("validation") if "test" in records.evaluations else None,
+                     "parameters": count_parameters(network),
+                     "flops": count_flops(network, network.config.image_size)})
+    return render("figures.md", ours=ours, other=other, rows=rows)
+
+
+def speed(benchmark: Path) -> str:
+    """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
+    result = _read(benchmark) if benchmark.exists() else None
+    return render("speed.md", result=result, fastest=fastest(result["models"]) if result else [])
+
+
+def training_speeds(folder: Path) -> str:
+    """The README's lines on how fast training is, from each ``training_speed*.json``."""
+    return render("training_speed.md", results=[_read(file) for file in sorted(folder.glob("training_speed*.json"))])
+
+
+def _read(file: Path) -> dict:
+    return json.loads(file.read_text(encoding="utf-8"))

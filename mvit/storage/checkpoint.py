@@ -1,0 +1,77 @@
+"""A checkpoint's records: what a run leaves beside the weights, and what follows from it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mvit.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is known of how a checkpoint's weights came about and how good they are.
+
+    On disk each part is a JSON file beside ``model.safetensors``: ``history.json``, ``evaluation.json`` (the one that
+    counts: of the test images, if they were read), ``validation.json`` (of the held-out images, if that is another
+    one), ``run.json``.
+
+    Attributes:
+        history: a record an epoch; those of the run whose weights this one began with come first.
+        evaluations: by split, "validation" or "test" or both in this order, as :func:`mvit.evaluate.evaluate` makes
+            them; the last is the one that counts.
+        run: what was typed ("command"), the settings, and the same of the runs that this one builds on ("earlier", by
+            folder); None for weights that came without it.
+    """
+
+    history: list[dict] = field(default_factory=list)
+    evaluations: dict[str, dict] = field(default_factory=dict)
+    run: dict | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "Records":
+        """The records in a checkpoint's folder; a file that is missing or damaged counts as not there."""
+        history, evaluation, validation, run = (
+            read_json(folder / f"{name}.json") for name in ("history", "evaluation", "validation", "run"))
+        history = history if isinstance(history, list) else []
+        last = {"test" if validation else _watched(history): evaluation} if evaluation else {}
+        return cls(history, {**({"validation": validation} if validation else {}), **last}, run)
+
+    def write(self, folder: Path) -> None:
+        """Write each part that there is into a folder."""
+        *others, counts = self.evaluations
+        files = {"history": self.history, "evaluation": self.evaluations[counts],
+                 **{name: self.evaluations[name] for name in others}, "run": self.run}
+        for name, content in files.items():
+            if content is not None:
+                write_json(folder / f"{name}.json", content)
+
+    @property
+    def watched(self) -> str:
+        """The split that each epoch was measured on: "validation" where images were held out, else "test"."""
+        return _watched(self.history)
+
+    @property
+    def evaluation(self) -> dict | None:
+        """The evaluation that counts."""
+        return next(reversed(self.evaluations.values()), None)
+
+    @property
+    def epochs_before(self) -> int:
+        """How many of the epochs belong to the run whose weights this one began with."""
+        return len(self.history) - self.run["settings"]["epochs"] if self.run and self.history else 0
+
+    @property
+    def commands(self) -> list[str]:
+        """What was typed, in order, for the runs that this one builds on and for itself."""
+        return commands_of(self.run)
+
+
+def _watched(history: list[dict]) -> str:
+    return "validation" if history and "validation_accuracy" in history[-1] else "test"
+
+
+def commands_of(run: dict | None) -> list[str]:
+    """What was typed for a run, as ``run.json`` has it, after what was typed for those that it builds on."""
+    if not run:
+        return []
+    before = [command for earlier in run.get("earlier", {}).values() for command in commands_of(earlier)]
+    return [*dict.fromkeys(before), run["command"]]
