@@ -552,7 +552,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         shutil.rmtree(final, ignore_errors=True)
         final.mkdir()
         records = Records(history, evaluations, about)
-        write_text(final / "README.md", model_card(shipped, records, settings, train.name, device, checkpoint))
+        write_text(final / "README.md", model_card(shipped, records, train.name, device, checkpoint))
         shipped.save_pretrained(final, config=shipped.config)  # keeps a card that is there
         records.write(final)
         replace_folder(final, checkpoint)

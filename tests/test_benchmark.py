@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import mvit.compat  # noqa: F401
-from mvit import benchmark, fast, mobilevit_xxs
+from mvit import MobileViT, benchmark, fast, mobilevit_xxs
 from mvit.benchmark import Contender, best, count_flops, fastest, measure, ratios, resnet50
 from mvit.fast import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 
@@ -127,9 +127,8 @@ def test_what_is_not_there_is_noted(monkeypatch):
         benchmark.run(Path("anywhere"), ["eager"], [torch.device("cpu")], quick=True)
 
 
-def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys):
-    from mvit import MobileViT
-
+def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "BATCH", 2)
     MobileViT(tiny).save_pretrained(tmp_path / "checkpoint")
     (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "split": "made"}))
     output = tmp_path / "benchmark.json"
@@ -148,8 +147,6 @@ def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys):
 
 
 def test_quick_times_single_pictures_only(tmp_path, tiny, capsys):
-    from mvit import MobileViT
-
     MobileViT(tiny).save_pretrained(tmp_path)
     output = tmp_path / "benchmark.json"
     assert benchmark.main(["--checkpoint", str(tmp_path), "--variant", "eager", "--rounds", "1", "--quick", "--device",

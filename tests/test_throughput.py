@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch.utils.data import DataLoader
 
 from mvit import MobileViT, throughput
 from mvit.throughput import Pictures, made_images, step_profile, usual_epoch
+from mvit.training import Settings
+from tests.conftest import TINY
 
 
 def test_the_usual_script_trains(tiny):
@@ -35,7 +38,9 @@ def test_shares_of_a_step_sum_to_one():
     assert "SiLU" not in shares
 
 
-def test_command(tmp_path, capsys):
+def test_command(tmp_path, capsys, monkeypatch):
+    model = {**TINY, "stages": [asdict(stage) for stage in TINY["stages"]]}
+    monkeypatch.setitem(throughput.RECIPES, "reference", Settings(batch_size=16, model=model))
     output = tmp_path / "speed.json"
     assert throughput.main(["--rounds", "1", "--steps", "1", "--device", "cpu", "--output", str(output)]) == 0
     result = json.loads(output.read_text())

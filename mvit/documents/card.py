@@ -19,25 +19,24 @@ ROOT = CHECKPOINTS.parent
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run
 
 
-def model_card(network: MobileViT, records: Records, settings, train_name: str, device: torch.device,
-               folder: Path) -> str:
+def model_card(network: MobileViT, records: Records, train_name: str, device: torch.device, folder: Path) -> str:
     """The text of the card of a run that has just ended.
 
     Args:
         network: the trained network.
         records: of the run.
-        settings: the run's :class:`mvit.training.Settings`.
         train_name: in words, what images it was trained on.
         device: what it was trained on.
         folder: where the checkpoint goes.
     """
+    settings = records.run["settings"]
     split, evaluation = list(records.evaluations.items())[-1]
     known_images = "CIFAR-10" in evaluation["split"]
     # The shipped recipe whose choices were made by comparing runs carries the comparison.
     compared = records.watched == "validation" and folder.resolve().parent == CHECKPOINTS.resolve()
     front = ModelCardData(
         license="mit", library_name="pytorch", pipeline_tag="image-classification", tags=["mobilevit", "mvit"],
-        model_name=f"MobileViT-XXS, recipe {settings.recipe}",
+        model_name=f"MobileViT-XXS, recipe {settings['recipe']}",
         eval_results=[EvalResult(
             task_type="image-classification", dataset_type="cifar10" if known_images else "imagefolder",
             dataset_name=evaluation["split"], metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4),
@@ -53,7 +52,7 @@ def model_card(network: MobileViT, records: Records, settings, train_name: str, 
                          if name != device.type],
         versions=", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]),
         folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
-        shown_settings={name: value for name, value in vars(settings).items()
+        shown_settings={name: value for name, value in settings.items()
                         if name != "recipe" and value not in (None, "")},
         ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "",
     )
