@@ -27,15 +27,13 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before the import,
 import gradio as gr
 from PIL import Image
 
-from mvit import CheckpointError, charts
-from mvit.attention import BlockAttention
-from mvit.benchmark import PUBLISHED, count_parameters, fastest
-from mvit.examples import example_files
-from mvit.files import CHECKPOINTS, read_json, write_json
-from mvit.inference import Answer, Classifier, as_pixels
-from mvit.picture import PictureError, enlarge, load_picture, to_network_size
-from mvit.probes import Probes
-from mvit.unfolding import (
+from mvit import CheckpointError
+from mvit.benchmark.measuring import PUBLISHED, count_parameters, fastest
+from mvit.data.examples import example_files
+from mvit.data.pictures import PictureError, enlarge, load_picture, to_network_size
+from mvit.explain.attention import BlockAttention
+from mvit.explain.probes import Probes
+from mvit.explain.unfolding import (
     SIZE,
     WALK,
     WALK_BLOCK,
@@ -51,6 +49,9 @@ from mvit.unfolding import (
     strongest,
     unfolding_figure,
 )
+from mvit.inference.classifier import Answer, Classifier, as_pixels
+from mvit.page import charts
+from mvit.storage.files import CHECKPOINTS, read_json, write_json
 
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
 
@@ -532,8 +533,8 @@ def classify_tab(subject: gr.State, checkpoint: gr.Dropdown) -> None:
             examples = gr.Dataset(components=[picture], samples=[[file] for file in files], type="index",
                                   label="Or one of these", samples_per_page=12)
             examples.click(files.__getitem__, examples, picture, api_visibility="private", show_progress="hidden")
-            gr.Markdown("Drawn by this page's own code (`mvit/examples.py`), except the tower, a photo that comes with "
-                        "Gradio and is none of the ten: see what the network says then.", elem_classes="note")
+            gr.Markdown("Drawn by this page's own code (`mvit/data/examples.py`), except the tower, a photo that comes "
+                        "with Gradio and is none of the ten: see what the network says then.", elem_classes="note")
         with gr.Column():
             label = gr.Label(label="What the network thinks it is")
             with gr.Row():

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from mvit.data import DataError
-from mvit.optimizers import OPTIMIZERS
-from mvit.step import fast_in_bfloat16
-from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
+from mvit.data.images import DataError
+from mvit.training.optimizers import OPTIMIZERS
+from mvit.training.run import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
+from mvit.training.step import fast_in_bfloat16
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

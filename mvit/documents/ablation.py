@@ -6,9 +6,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from mvit.documents.rendering import render
-from mvit.evaluate import wilson_interval
-from mvit.files import write_json
+from mvit.evaluation.accuracy import wilson_interval
 from mvit.storage.checkpoint import Records, commands_of
+from mvit.storage.files import write_json
 
 
 def collect(runs: list[Path], file: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from mvit.benchmark import count_flops, count_parameters, machine
+from mvit.benchmark.measuring import count_flops, count_parameters, machine
 from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
-from mvit.files import CHECKPOINTS
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
+from mvit.storage.files import CHECKPOINTS
 
 ROOT = CHECKPOINTS.parent
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mvit.benchmark import PUBLISHED, count_flops, count_parameters, fastest
+from mvit.benchmark.measuring import PUBLISHED, count_flops, count_parameters, fastest
 from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT

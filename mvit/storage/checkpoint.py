@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mvit.files import read_json, write_json
+from mvit.storage.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Records:
 
     Attributes:
         history: a record an epoch; those of the run whose weights this one began with come first.
-        evaluations: by split, "validation" or "test" or both in this order, as :func:`mvit.evaluate.evaluate` makes
-            them; the last is the one that counts.
+        evaluations: by split, "validation" or "test" or both in this order, as
+            :func:`mvit.evaluation.accuracy.evaluate` makes them; the last is the one that counts.
         run: what was typed ("command"), the settings, and the same of the runs that this one builds on ("earlier", by
             folder); None for weights that came without it.
     """

@@ -1,0 +1,1 @@
+"""What networks cost: parameters, FLOPs, images per second, memory."""

@@ -1,0 +1,242 @@
+"""The images: loaded once into one uint8 tensor, held out, cropped and flipped as a batch.
+
+There are no worker processes. All of CIFAR-10 is 184 MB as bytes; it sits on the training device, and a batch is
+one indexing operation.
+"""
+
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mvit.data.pictures import PictureError, load_picture, to_network_size
+from mvit.model import CIFAR10_CLASSES
+
+CANONICAL_ROOT = Path(__file__).parent.parent.parent / "data"
+LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
+PADDING = 4  # pixels around an image before it is cropped at random
+CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
+
+
+class DataError(Exception):
+    """The images cannot be had; the message is one sentence for the person who asked."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Attributes:
+        name: in words, what these images are.
+        class_names: what the labels mean.
+        images: uint8, (N, 3, size, size), in channels_last memory order.
+        labels: int64, (N,).
+        lossless: bool, (N,): stored without loss (PNG and the like, not JPEG).
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    images: Tensor
+    labels: Tensor
+    lossless: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor | slice) -> "Split":
+        return replace(self, images=self.images[index], labels=self.labels[index], lossless=self.lossless[index])
+
+    def to(self, device: torch.device | str) -> "Split":
+        return replace(self, **{name: getattr(self, name).to(device) for name in ("images", "labels", "lossless")})
+
+    def fingerprint(self) -> int:
+        """A checksum of pixels and labels, to tell whether two runs saw the same images."""
+        return zlib.crc32(self.labels.numpy(), zlib.crc32(self.images.permute(0, 2, 3, 1).contiguous().numpy()))
+
+
+# --------------------------------------------------------------------------- loading
+
+
+def load_split(path: str | Path | None, split: str, image_size: int = 32) -> Split:
+    """Canonical CIFAR-10, or any folder of pictures.
+
+    Args:
+        path: None for CIFAR-10 through torchvision, downloaded once into ``data/`` and checked by md5; otherwise a
+            folder with ``train/<class>/`` and ``test/<class>/`` (torchvision's ImageFolder layout).
+        split: "train" or "test".
+        image_size: side in pixels; pictures of another size are fitted as on the page.
+
+    Raises:
+        DataError: no such folder, an unreadable picture, no network.
+    """
+    if path is None and image_size != 32:
+        raise DataError(f"CIFAR-10's images have 32 pixels a side; for {image_size} give your own by --data PATH.")
+    return _load_canonical(split) if path is None else _load_folder(Path(path), split, image_size)
+
+
+def load_train_and_test(path: str | Path | None, image_size: int = 32) -> tuple[Split, Split]:
+    """Both splits, as :func:`load_split`; also a DataError where their classes differ."""
+    train, test = (load_split(path, split, image_size) for split in ("train", "test"))
+    if train.class_names != test.class_names:
+        names = {split: ", ".join(s.class_names) for split, s in (("train", train), ("test", test))}
+        raise DataError(f"{path}: train/ has the classes {names['train']}, but test/ has {names['test']}.")
+    return train, test
+
+
+def _load_canonical(split: str) -> Split:
+    from mvit.compat import torchvision  # here, since it takes a second and the page does without
+
+    try:
+        cifar = torchvision.datasets.CIFAR10(CANONICAL_ROOT, train=split == "train", download=True)
+    except (OSError, RuntimeError) as error:  # no network, a broken download, a full disk
+        raise DataError(
+            f"CIFAR-10 is not in {CANONICAL_ROOT} and could not be downloaded ({error}): connect to the internet and "
+            "run this again, or give a folder with train/<class>/ and test/<class>/ by --data PATH."
+        ) from error
+    return _split(f"CIFAR-10 {split} split, canonical pixels", cifar.classes, cifar.data, cifar.targets,
+                  np.ones(len(cifar), bool))
+
+
+def _load_folder(path: Path, split: str, image_size: int) -> Split:
+    from mvit.compat import torchvision
+
+    def read(file: str) -> np.ndarray:
+        return np.asarray(to_network_size(load_picture(file), image_size))
+
+    try:
+        folder = torchvision.datasets.ImageFolder(path / split, loader=read)
+        images = np.stack([image for image, _ in folder])
+    except PictureError as error:
+        raise DataError(f"{path / split} holds a file that is no picture: {error}") from error
+    except OSError as error:
+        raise DataError(
+            f"No pictures in {path / split} ({error}): give a folder with train/<class>/ and test/<class>/."
+        ) from error
+    lossless = np.array([Path(file).suffix.lower() not in LOSSY_SUFFIXES for file, _ in folder.samples])
+    size = CIFAR10_SIZES[split]
+    source = "CIFAR-10" if tuple(folder.classes) == CIFAR10_CLASSES and len(folder) == size else path.resolve().name
+    share = 1 - lossless.mean()
+    kind = "lossless copy" if share == 0 else "JPEG copy" if share == 1 else f"{share:.0%} JPEG copy, the rest lossless"
+    return _split(f"{source} {split} split, {kind}", folder.classes, images, folder.targets, lossless)
+
+
+def _split(name: str, class_names: list[str], images: np.ndarray, labels: list[int], lossless: np.ndarray) -> Split:
+    """(N, H, W, 3) bytes, as files have them, are channels_last already: only the view changes."""
+    images = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return Split(name, tuple(class_names), images, torch.tensor(labels), torch.from_numpy(lossless))
+
+
+# --------------------------------------------------------------------------- holding out
+
+
+def hold_out(split: Split, count: int) -> tuple[Split, Split]:
+    """A fixed, stratified part of the images for making choices on.
+
+    The same ``count`` always takes the same images: from each class in proportion to its size, lossless ones
+    before others, otherwise at random.
+
+    Returns:
+        (rest, held out), ``count`` images in the second.
+
+    Raises:
+        ValueError: nothing would be held out, or nothing left.
+    """
+    if not 0 < count < len(split):
+        raise ValueError(f"cannot hold out {count} of {len(split)} images")
+    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    order = shuffled[torch.argsort(split.lossless[shuffled].int(), descending=True, stable=True)]
+    sizes = split.labels.bincount()
+    quotas = sizes * count / len(split)
+    taken = quotas.floor().long()
+    largest_remainders = torch.argsort(quotas - taken, descending=True, stable=True)
+    taken[largest_remainders[: count - int(taken.sum())]] += 1
+
+    held_out = torch.zeros(len(split), dtype=torch.bool)
+    for label, number in enumerate(taken.tolist()):
+        held_out[order[split.labels[order] == label][:number]] = True
+    rest, part = split[~held_out], split[held_out]
+    kind = "lossless images" if part.lossless.all() else f"images, {part.lossless.float().mean():.1%} of them lossless"
+    return rest, replace(part, name=f"{count:,} {kind} held out from the {split.name}")
+
+
+def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Per channel, over all pixels, on a scale of 0 to 1."""
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in range(3):  # from the histogram: exact, and no copy of the images as floats
+        weights = split.images[:, channel].flatten().bincount(minlength=256).double()
+        weights /= weights.sum()
+        mean = (weights * levels).sum()
+        means.append(round(mean.item(), 4))
+        deviations.append(round((weights * (levels - mean) ** 2).sum().sqrt().item(), 4))
+    return tuple(means), tuple(deviations)
+
+
+# --------------------------------------------------------------------------- batches
+
+
+def crop_and_flip(images: Tensor, offsets: Tensor, flips: Tensor, padding: int = PADDING) -> Tensor:
+    """Pad with black, cut a window of the old size, mirror it: each image by its own draw.
+
+    Args:
+        images: (B, 3, H, W).
+        offsets: int64, (B, 2): the window's top and left in the padded image, 0 to 2 x padding.
+        flips: bool, (B,): mirror left and right.
+        padding: pixels on each side.
+
+    Returns:
+        (B, 3, H, W), of the images' type and device, in channels_last order.
+    """
+    B, _, H, W = images.shape
+    device = images.device
+    padded = F.pad(images, (padding,) * 4)
+    columns = torch.arange(W, device=device).expand(B, W)
+    columns = torch.where(flips[:, None], columns.flip(1), columns) + offsets[:, 1:]
+    rows = torch.arange(H, device=device) + offsets[:, :1]
+    batch = torch.arange(B, device=device)
+    # Indexed axes come first: (B, H, W, 3), which is channels_last once it is viewed as (B, 3, H, W).
+    return padded[batch[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
+    """Blank a square in each image (DeVries & Taylor, arXiv 1708.04552): 0, the mean of normalised images.
+
+    Args:
+        images: (B, C, H, W), normalised.
+        centres: int64, (B, 2): row and column of the square's centre; it may reach over the edge.
+        side: in pixels.
+    """
+    rows, columns = (
+        torch.arange(size, device=images.device) - centres[:, axis : axis + 1] + side // 2
+        for axis, size in enumerate(images.shape[-2:])
+    )
+    inside = [(0 <= along) & (along < side) for along in (rows, columns)]
+    return images.masked_fill((inside[0][:, :, None] & inside[1][:, None, :])[:, None], 0)
+
+
+def rand_augment(images: Tensor, magnitude: int, groups: int = 97) -> Tensor:
+    """Change colours or shape by one of RandAugment's operations (Cubuk et al., arXiv 1909.13719), as torchvision has
+    them.
+
+    Args:
+        images: uint8, (N, 3, H, W), of many batches.
+        magnitude: how much, from 0 to 30.
+        groups: parts of the images, each with an operation of its own from torch's global generator: one operation on
+            many images is faster than many on one each. Neighbours are in different groups, and no batch whose size
+            does not divide by it begins where the one before did.
+
+    Returns:
+        uint8, (N, 3, H, W), channels_last.
+    """
+    import mvit.compat  # noqa: F401, I001 - before torchvision
+    from torchvision.transforms import InterpolationMode, v2
+
+    operation = v2.RandAugment(num_ops=1, magnitude=magnitude, interpolation=InterpolationMode.BILINEAR)
+    changed = torch.empty_like(images, memory_format=torch.channels_last)
+    for group in range(min(groups, len(images))):
+        changed[group::groups] = operation(images[group::groups])
+    return changed

@@ -1,0 +1,1 @@
+"""What goes on inside: attention, unfolding and folding, what linear probes read."""

@@ -1,0 +1,211 @@
+"""Charts for the page and for download: one style, drawn by matplotlib as SVG that follows the page's colours."""
+
+import io
+import itertools
+import threading
+from collections.abc import Callable
+
+import matplotlib
+import matplotlib.ticker
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from mvit.benchmark.measuring import PUBLISHED
+
+# Okabe and Ito's colours, told apart by the colour-blind too.
+BLUE, ORANGE = "#0072b2", "#d55e00"
+INK = "#010203"  # stands for the page's text colour until the SVG is written
+
+
+def svg(draw: Callable[[Axes], None], width: float, height: float, description: str) -> str:
+    """A chart as an SVG element whose text and lines take the colour of the text around it.
+
+    Where the page sets the CSS properties --chart-blue and --chart-orange, these stand for the chart's two colours.
+
+    Args:
+        draw: draws on empty axes.
+        width, height: in inches of 72 points; the element shrinks to the space it is given.
+        description: what it shows, for those who cannot see it.
+    """
+    buffer = io.StringIO()
+    with _lock, matplotlib.rc_context({**_style(INK), "svg.fonttype": "none", "svg.hashsalt": "mvit"}):
+        _figure(draw, width, height).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    for name, colour in (("blue", BLUE), ("orange", ORANGE)):                       # brighter ones on dark pages
+        text = text.replace(colour, f"var(--chart-{name}, {colour})")
+    label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}" style="width:100%;height:auto"', 1)
+
+
+def image_file(draw: Callable[[Axes], None], width: float, height: float, path: str) -> None:
+    """The same chart as a file for download, black on white; the ending of ``path`` says PNG or SVG."""
+    with _lock, matplotlib.rc_context(_style("black")):
+        _figure(draw, width, height).savefig(path, dpi=200, facecolor="white")
+
+
+_lock = threading.Lock()  # matplotlib's settings are the whole process's, and visitors come at once
+
+
+def _style(ink: str) -> dict:
+    return {"text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
+            "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10,
+            "axes.spines.top": False, "axes.spines.right": False}
+
+
+def _figure(draw: Callable[[Axes], None], width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    draw(figure.add_subplot())
+    return figure
+
+
+# --------------------------------------------------------------------------- what is drawn
+
+Draw = Callable[[Axes], None]
+
+
+def efficiency(models: list[dict]) -> Draw:
+    """The bubble chart: frames per second, accuracy, and parameters as the bubble's area.
+
+    Args:
+        models: a record each of ``benchmark.json``, those with an accuracy; the first is ours.
+    """
+    def draw(axes: Axes) -> None:
+        labels = []
+        for i, model in enumerate(models):
+            quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
+            text = f"{model['name']}\n{model['fps']:.0f} FPS, {_millions(model)}\n{model['accuracy']:.1%}{quoted}"
+            labels.append((model, text))
+            _bubble(axes, model, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
+        for model, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
+            text = (f"{model['name']}, published\n{model['fps']:.0f} FPS, {_millions(model)}\n"
+                    f"{model['accuracy']:.1%} {model['what']}")
+            labels.append((model, text))
+            _bubble(axes, model, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2)
+        points = [*models, *PUBLISHED]
+        axes.set_xscale("log")
+        axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
+        low, high = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
+        axes.set_ylim(low - 0.6 * (high - low) - 0.01, high + 0.6 * (high - low) + 0.01)
+        axes.set_xlabel("pictures a second, one at a time (logarithmic)")
+        axes.set_ylabel("accuracy")
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+        axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+        _label(axes, labels)
+    return draw
+
+
+def _bubble(axes: Axes, model: dict, **style) -> None:
+    axes.scatter([model["fps"]], [model["accuracy"]], s=_area(model), **style)
+
+
+def _area(model: dict) -> float:
+    return 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
+
+
+def _label(axes: Axes, labels: list[tuple[dict, str]]) -> None:
+    """Write each text above or below its bubble: of all the ways to do so, that with the least overlap."""
+    axes.figure.draw_without_rendering()  # the layout, which says how large a point of the data is
+    scale = axes.figure.dpi / 72
+    bubbles = []
+    for model, _ in labels:
+        x, y = axes.transData.transform((model["fps"], model["accuracy"]))
+        radius = scale * _area(model) ** 0.5 / 2
+        bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
+    inside = axes.get_window_extent()
+    choices = []  # for each label the best eight places by themselves: what is written, where, and what it costs
+    for model, text in labels:
+        places = []
+        for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
+            offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
+            note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
+                                 textcoords="offset points", va="bottom" if above else "top")
+            box = note.get_window_extent()
+            # Lost and covered area in square pixels, more of it where something is; a little for a later place.
+            cost = 10 * len(places) + box.width * box.height - _overlap(box, inside)
+            places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
+        places.sort(key=lambda place: place[2])
+        choices.append(places[:8])
+        for note, *_ in places[8:]:
+            note.remove()
+    together = {(a, b): [[50 * _overlap(one, other) for _, other, _ in choices[b]] for _, one, _ in choices[a]]
+                for a, b in itertools.combinations(range(len(labels)), 2)}
+
+    def badness(chosen: tuple[int, ...]) -> float:
+        return (sum(places[i][2] for places, i in zip(choices, chosen, strict=True))
+                + sum(table[chosen[a]][chosen[b]] for (a, b), table in together.items()))
+
+    best = min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
+    for places, kept in zip(choices, best, strict=True):
+        for i, (note, *_) in enumerate(places):
+            if i != kept:
+                note.remove()
+
+
+def _overlap(a: Bbox, b: Bbox) -> float:
+    """The area that two boxes share, in square pixels."""
+    shared = Bbox.intersection(a, b)
+    return shared.width * shared.height if shared else 0.0
+
+
+def _millions(model: dict) -> str:
+    return f"{model['params'] / 1e6:.2g} M" if model["params"] < 1e6 else f"{model['params'] / 1e6:.1f} M"
+
+
+def curves(history: list[dict], quantity: str) -> Draw:
+    """Loss or accuracy (``quantity``) by epoch, of the training images as they ran and of those that were watched."""
+    def draw(axes: Axes) -> None:
+        epochs = [record["epoch"] for record in history]
+        watched = "validation" if f"validation_{quantity}" in history[-1] else "test"
+        last = history[-1]
+        names = sorted(("train", watched), key=lambda name: last[f"{name}_{quantity}"])
+        for name, side in zip(names, ("top", "bottom"), strict=True):   # the lower label below, so that they never meet
+            values, color = [record[f"{name}_{quantity}"] for record in history], BLUE if name == "train" else ORANGE
+            axes.plot(epochs, values, color=color, linewidth=2, marker="o" if len(epochs) == 1 else None)
+            axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va=side)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(quantity)
+        axes.margins(y=0.12)
+        axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xticks([tick for tick in axes.get_xticks() if min(epochs) <= tick <= max(epochs)])
+        if quantity == "accuracy":
+            axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+    return draw
+
+
+def class_bars(evaluation: dict) -> Draw:
+    """Accuracy of each class, the best on top."""
+    def draw(axes: Axes) -> None:
+        known = {name: a for name, a in evaluation["per_class_accuracy"].items() if a is not None}
+        names = sorted(known, key=known.get)
+        bars = axes.barh(names, [known[name] for name in names], color=BLUE)
+        axes.bar_label(bars, [f"{known[name]:.1%}" for name in names], padding=3)
+        axes.set_xlim(0, 1.15)
+        axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+    return draw
+
+
+def confusion(evaluation: dict) -> Draw:
+    """True class by predicted class, in percent of the true class."""
+    def draw(axes: Axes) -> None:
+        names, counts = evaluation["class_names"], np.array(evaluation["confusion_matrix"], float)
+        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)    # the root, so that small errors are seen
+        for (row, column), value in np.ndenumerate(share):
+            if (percent := f"{100 * value:.0f}") != "0":
+                axes.text(column, row, percent, ha="center", va="center", fontsize=8,
+                          color="white" if value > 0.3 else "black")
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("what the network said")
+        axes.set_ylabel("what it was")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+    return draw

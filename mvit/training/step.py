@@ -1,0 +1,176 @@
+"""One step of training: what the loss is, and how it changes the weights."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from mvit.data.images import cut_out
+from mvit.model import MobileViT
+
+WARM_UP = 3  # steps before one is recorded: kernels are chosen and the optimizers' states made in them
+
+
+def soft_targets(labels: Tensor, probabilities: Tensor, share: float, label_smoothing: float = 0.0) -> Tensor:
+    """What to learn from a teacher and the labels together.
+
+    Cross-entropy against a mixture is the mixture of the cross-entropies against its parts.
+
+    Args:
+        labels: int64, (B,).
+        probabilities: (B, classes), the teacher's.
+        share: the teacher's, from 0 to 1.
+        label_smoothing: share of the labels' part that is spread evenly over all classes.
+
+    Returns:
+        (B, classes), probabilities.
+    """
+    classes = probabilities.shape[1]
+    smoothed = F.one_hot(labels, classes) * (1 - label_smoothing) + label_smoothing / classes
+    return torch.lerp(smoothed.to(probabilities), probabilities, share)
+
+
+def fast_in_bfloat16(device: torch.device) -> bool:
+    """Whether this is a CPU that multiplies matrices of bfloat16 by itself (AMX: Intel's Xeon since 2023)."""
+    return device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False)
+
+
+@contextlib.contextmanager
+def in_bfloat16() -> Iterator[None]:
+    """Compute products and convolutions of float32 weights in bfloat16, and keep the maps between them in it (mixed
+    precision; Micikevicius et al., arXiv 1710.03740; bfloat16 has float32's range, so that losses need no scale)."""
+    with torch.autocast("cpu", torch.bfloat16), _SlowInBfloat16():
+        yield
+
+
+class _SlowInBfloat16(TorchFunctionMode):
+    """Float32 within autocast for what torch has only a slow bfloat16 gradient for on a CPU: attention, and depthwise
+    convolution with a stride."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is F.conv2d:
+            _, _, _, stride, _, _, groups = args  # as nn.Conv2d calls it
+            slow = groups > 1 and max(stride) > 1
+        else:
+            slow = function is F.scaled_dot_product_attention
+        if not slow:
+            return function(*args, **kwargs)
+        with torch.autocast("cpu", enabled=False):
+            args32 = [arg.float() if isinstance(arg, Tensor) else arg for arg in args]
+            return function(*args32, **kwargs).to(args[0].dtype)
+
+
+class Step:
+    """Changes a network's weights by a batch, again and again.
+
+    In a single process on a CUDA card a step is recorded once and then replayed (as a CUDA graph): its thousand small
+    kernels take less time than Python needs to start them one by one.
+
+    Args:
+        model: what is called: the network, or DistributedDataParallel around it.
+        network: the network itself.
+        optimizers: of its weights.
+        teacher: whose answers are a part of the target; None for none.
+        distillation: that part, from 0 to 1.
+        label_smoothing: share of the labels' part that is spread evenly over all classes.
+        cutout: side in pixels of the square that is blanked in every image; 0: none.
+        bfloat16: compute in it what is fast in it, on a CPU.
+        world_size: processes that share each batch.
+    """
+
+    def __init__(self, model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
+                 teacher: MobileViT | None = None, distillation: float = 0.0, label_smoothing: float = 0.0,
+                 cutout: int = 0, bfloat16: bool = False, world_size: int = 1):
+        self.model, self.network, self.optimizers, self.teacher = model, network, optimizers, teacher
+        self.distillation, self.label_smoothing, self.cutout = distillation, label_smoothing, cutout
+        self.precision = in_bfloat16 if bfloat16 else contextlib.nullcontext
+        self.world_size = world_size
+        device = next(network.parameters()).device
+        self.replays = device.type == "cuda" and world_size == 1
+        self.stream = torch.cuda.Stream(device) if self.replays else None
+        self.taken = 0  # steps that were not replayed
+        self.whole = 0  # images in the first batch; an epoch's last may have others
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: tuple[Tensor, ...] = ()  # what the recording reads
+        self.rate: Tensor | None = None
+        self.result: tuple[Tensor, Tensor] | None = None  # and writes
+
+    def __call__(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int,
+                 rate: float) -> tuple[Tensor, Tensor]:
+        """One step.
+
+        Args:
+            images: uint8, (b, 3, H, W), augmented: this process's part of the batch.
+            labels: int64, (b,).
+            centres: int64, (b, 2): of the squares that are blanked, if any are.
+            batch_size: images in the batch, of all processes.
+            rate: the learning rate.
+
+        Returns:
+            (loss, correct): the sum of this part's losses and how many answers were right, to be read before the next
+            step.
+        """
+        self.whole = self.whole or len(labels)
+        if self.replays and self.graph is None and self.taken >= WARM_UP and len(labels) == self.whole:
+            self.record(images, labels, centres)
+        self.set_rate(rate)
+        if self.graph and len(labels) == self.whole:
+            for recorded, now in zip(self.inputs, (images, labels, centres), strict=True):
+                recorded.copy_(now)
+            self.rate.fill_(rate)
+            self.graph.replay()
+            return self.result
+
+        self.taken += 1
+        if not self.replays:
+            return self.take(images, labels, centres, batch_size)
+        self.stream.wait_stream(torch.cuda.current_stream())  # the stream that is recorded: to warm it up
+        with torch.cuda.stream(self.stream):
+            result = self.take(images, labels, centres, batch_size)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return result
+
+    def take(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+        """A step, operator by operator, at the learning rate that the optimizers have."""
+        images = self.network.normalize(images)
+        if self.cutout:
+            images = cut_out(images, centres, self.cutout)
+        with self.precision():
+            logits = self.model(images).float()
+        if self.teacher:
+            with self.precision(), torch.no_grad():
+                answers = self.teacher.probabilities(self.teacher(images).float())
+            targets = soft_targets(labels, answers, self.distillation, self.label_smoothing)
+            loss = F.cross_entropy(logits, targets, reduction="sum")
+        else:
+            loss = F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
+
+        self.network.zero_grad()
+        # DistributedDataParallel averages gradients over the processes; this makes it the mean over the batch.
+        (loss * self.world_size / batch_size).backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return loss.detach(), (logits.argmax(1) == labels).sum()
+
+    def record(self, images: Tensor, labels: Tensor, centres: Tensor) -> None:
+        """Record a step with a batch of this size, without taking it."""
+        self.inputs = images.clone(), labels.clone(), centres.clone()
+        self.rate = torch.zeros((), device=images.device)  # a number would be the same in every replay
+        self.set_rate(self.rate)
+        adamw = [group for optimizer in self.optimizers for group in optimizer.param_groups if "capturable" in group]
+        for group in adamw:
+            group["capturable"] = True  # it asks, and complains of it in a step that is not recorded
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=self.stream):
+            self.result = self.take(*self.inputs, len(labels))
+        for group in adamw:
+            group["capturable"] = False
+
+    def set_rate(self, rate: float | Tensor) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate

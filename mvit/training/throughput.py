@@ -1,0 +1,274 @@
+"""How fast training is: ``python -m mvit.throughput``.
+
+This project's loop against the script that is usual, with the same network in one run, turn by turn; and where the
+time of a step goes.
+"""
+
+import argparse
+import contextlib
+import multiprocessing as mp
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import date
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from mvit.benchmark.measuring import machine
+from mvit.compat import torchvision
+from mvit.data.images import CIFAR10_SIZES, Split
+from mvit.model import MobileViT
+from mvit.storage.files import CHECKPOINTS, write_json
+from mvit.training.optimizers import build_optimizers
+from mvit.training.run import (
+    RECIPES,
+    Processes,
+    Settings,
+    TrainingError,
+    build_network,
+    pick_device,
+    prepare,
+    train_epoch,
+)
+from mvit.training.step import Step, fast_in_bfloat16
+
+# What the time of an operator, or on a card of a kernel, is counted as: by the first of these in its name.
+KINDS = {
+    "attention": ("scaled_dot_product", "flash_attention", "efficient_attention", "fmha"),
+    "LayerNorm": ("layer_norm", "gammabeta"),
+    "BatchNorm": ("batch_norm", "batchnorm", "bn_fw", "bn_bw"),
+    "SiLU": ("silu",),
+    "convolution": ("conv", "implicit_gemm", "wgrad", "dgrad", "fprop"),
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "gemm", "nvjet", "cutlass", "splitk"),
+    "copies": ("aten::copy_", "aten::cat", "aten::index", "aten::clone", "memcpy", "copy_kernel", "catarray"),
+    "optimizer": ("adam", "multi_tensor"),
+}
+
+
+def made_images(count: int) -> Split:
+    """Noise in CIFAR-10's form: how long a step takes does not depend on what is in the pictures."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
+    labels = torch.randint(0, 10, (count,), generator=generator)
+    return Split("noise", tuple(map(str, range(10))), images, labels, torch.ones(count, dtype=torch.bool))
+
+
+class Pictures(Dataset):
+    """The images one by one, as PIL pictures through torchvision's transforms."""
+
+    def __init__(self, split: Split, network: MobileViT):
+        transforms, config = torchvision.transforms, network.config
+        self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
+        self.picture = transforms.functional.to_pil_image
+        self.transform = transforms.Compose([
+            transforms.RandomCrop(config.image_size, padding=4), transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(), transforms.Normalize(config.mean, config.std),
+        ])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.picture(self.images[index])), self.labels[index]
+
+
+def usual_epoch(network: MobileViT, optimizer: torch.optim.Optimizer, loader: DataLoader, device: torch.device) -> None:
+    """An epoch as most scripts have it: contiguous maps, a plain optimizer, worker processes that load PIL pictures."""
+    network.train()
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+
+
+# What is compared: by which loop, and in how many processes.
+CONTESTANTS = {"usual": ("usual", 1), "ours": ("ours", 1), "ours, two processes": ("ours", 2)}
+
+
+@dataclass
+class Contestant:
+    """A way to train, in processes of its own (what one asks of the allocator must not serve the other) that wait for
+    their turn."""
+
+    workers: list[mp.Process]
+    pipes: list[Connection]
+
+    @classmethod
+    def start(cls, loop: str, count: int, settings: Settings, device: torch.device, steps: int,
+              meeting: Path) -> "Contestant":
+        """``count`` processes with this loop, which find each other by the file ``meeting``."""
+        context = mp.get_context("spawn")
+        workers, pipes = [], []
+        for rank in range(count):
+            here, there = context.Pipe()
+            workers.append(context.Process(
+                target=_work, args=(loop, Processes(rank, count), settings, device, steps, meeting, there)))
+            workers[-1].start()
+            there.close()  # so that a worker that dies is noticed
+            pipes.append(here)
+        return cls(workers, pipes)
+
+    def ask(self, what: str):
+        """Have all its processes take a turn, or profile one; the first one's answer.
+
+        Raises:
+            TrainingError: a process died.
+        """
+        try:
+            for pipe in self.pipes:
+                pipe.send(what)
+            first, *_ = [pipe.recv() for pipe in self.pipes]
+        except (EOFError, OSError) as error:
+            raise TrainingError("A process of the comparison died.") from error
+        return first
+
+    def end(self) -> None:
+        for pipe, worker in zip(self.pipes, self.workers, strict=True):
+            pipe.close()
+            worker.join()
+
+
+def _work(loop: str, processes: Processes, settings: Settings, device: torch.device, steps: int, meeting: Path,
+          pipe: Connection) -> None:
+    """A process: an epoch of ``steps`` batches whenever it is asked for one, until nobody is there to ask."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes.world_size))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    split = made_images(settings.batch_size * steps)
+    network = build_network(settings, split).to(device)
+    if loop == "usual":
+        loader = DataLoader(Pictures(split, network), settings.batch_size, shuffle=True, num_workers=2,
+                            multiprocessing_context=mp.get_all_start_methods()[0])  # the system's default
+        optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate)
+
+        def turn():
+            usual_epoch(network, optimizer, loader, device)
+    else:
+        prepare(device)
+        here = split.to(device)
+        network = network.to(memory_format=torch.channels_last)
+        if processes.world_size > 1:
+            dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=processes.rank,
+                                    world_size=processes.world_size)
+        optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
+                                      settings.decay_all)
+        step = Step(processes.share(network), network, optimizers, label_smoothing=settings.label_smoothing,
+                    cutout=settings.cutout, bfloat16=settings.bfloat16, world_size=processes.world_size)
+
+        def turn():
+            train_epoch(step, None, here, settings, 0, processes)
+    with contextlib.suppress(EOFError):  # nobody asks any more
+        while True:
+            if pipe.recv() == "profile":
+                pipe.send(step_profile(turn, device))
+                continue
+            begin = time.perf_counter()
+            turn()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            pipe.send(time.perf_counter() - begin)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -> dict:
+    """All of them, turn by turn: what ``training_speed.json`` holds.
+
+    Args:
+        settings: of our loop. The usual script has AdamW whatever they say.
+        device: where. Two processes are compared on a CPU alone.
+        rounds: turns for each.
+        steps: batches in a turn. The usual script's workers are started within it, as they are in its every epoch.
+
+    Raises:
+        TrainingError: a process died.
+    """
+    times = defaultdict(list)
+    with contextlib.ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mvit-")))
+        contestants = {}
+        for name, (loop, count) in CONTESTANTS.items():
+            if count == 1 or device.type == "cpu":
+                contestants[name] = Contestant.start(loop, count, settings, device, steps, folder / "meeting")
+                ending.callback(contestants[name].end)
+        for _ in tqdm(range(rounds + 1), desc="rounds", disable=None):
+            for name, contestant in contestants.items():
+                times[name].append(contestant.ask("turn"))
+        step = contestants["ours"].ask("profile")
+    images = settings.batch_size * steps
+    speed = {name: images / statistics.median(found[1:]) for name, found in times.items()}  # the first warms up
+    return {
+        "machine": machine(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": date.today().isoformat(),
+        "recipe": settings.recipe,
+        "bfloat16": settings.bfloat16,
+        "batch_size": settings.batch_size,
+        "rounds": rounds,
+        "steps": steps,
+        "images_per_second": speed,
+        "ratio": {name: found / speed["usual"] for name, found in speed.items() if name != "usual"},
+        "minutes_for_20_epochs": {name: 20 * CIFAR10_SIZES["train"] / found / 60 for name, found in speed.items()},
+        "step": step,
+    }
+
+
+def step_profile(turn, device: torch.device) -> dict[str, float]:
+    """Shares of the time that operators themselves take, by kind, the largest first."""
+    activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
+    with profile(activities=[activity]) as profiled:
+        turn()
+    spent = defaultdict(float)
+    for event in profiled.key_averages():
+        name = event.key.lower()
+        kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "other")
+        spent[kind] += event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+    total = sum(spent.values())
+    return dict(sorted(((kind, time / total) for kind, time in spent.items()), key=lambda item: -item[1]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mvit.throughput", description=__doc__.split("\n\n")[1])
+    parser.add_argument("--recipe", choices=RECIPES, default="reference", help="ours (default: %(default)s)")
+    parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns for each (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=25, metavar="N", help="batches in a turn (default: %(default)s)")
+    parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "training_speed.json",
+                        help="file to write (default: checkpoints/training_speed.json)")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or options.steps < 1:
+        parser.error("--rounds and --steps are at least 1")
+    try:
+        device = pick_device(options.device)
+        settings = replace(RECIPES[options.recipe], bfloat16=fast_in_bfloat16(device))
+        result = compare(settings, device, options.rounds, options.steps)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_json(options.output, result)
+    print(f"{result['machine']}, {result['threads']} thread(s), torch {result['torch']}")
+    for name, speed in result["images_per_second"].items():
+        print(f"{name:20} {speed:7.0f} images/s, {result['ratio'].get(name, 1):.2f} x; twenty epochs in "
+              f"{result['minutes_for_20_epochs'][name]:.1f} minutes")
+    print("a step: " + ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""Fast variants say what the network says; the benchmark measures what it claims to."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import mvit.compat  # noqa: F401
+from mvit import MobileViT, mobilevit_xxs
+from mvit.benchmark import measuring as benchmark
+from mvit.benchmark.measuring import Contender, best, count_flops, fastest, measure, ratios, resnet50
+from mvit.inference import variants as fast
+from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
+
+
+def with_statistics(model):
+    """BatchNorms that do something: untrained ones are next to nothing."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+            nn.init.normal_(module.bias, std=0.1)
+    return model.eval()
+
+
+NETWORKS = {
+    "MobileViT-XXS": mobilevit_xxs,
+    "ResNet-50": lambda: resnet50(cifar_stem=False),
+    "ResNet-50, CIFAR stem": lambda: resnet50(cifar_stem=True),
+    "timm": lambda: pytest.importorskip("timm", reason="timm is an extra").create_model("mobilevit_xxs"),
+}
+
+
+@pytest.mark.parametrize("variant", sorted(PYTORCH_VARIANTS - {"torch.compile"}))
+@pytest.mark.parametrize("network", NETWORKS)
+@torch.inference_mode()
+def test_variants_say_the_same(network, variant):
+    model = with_statistics(NETWORKS[network]())
+    x = torch.randn(2, 3, 32, 32)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    expected = model(x)
+    result = VARIANTS[variant](model, x)(x)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())  # left as it was
+
+
+@pytest.mark.parametrize("variant", ["torch.compile", "ONNX Runtime"])
+@torch.inference_mode()
+def test_variants_that_need_more_say_the_same_or_what_they_need(variant, tiny):
+    model = with_statistics(mobilevit_xxs() if variant == "ONNX Runtime" else nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Flatten(), nn.Linear(3600, 10)))
+    x = torch.randn(1, 3, 32, 32)
+    try:
+        forward = VARIANTS[variant](model, x)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    torch.testing.assert_close(forward(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_no_batchnorm_is_left(network):
+    folded = fold_batchnorm(with_statistics(NETWORKS[network]()), torch.randn(1, 3, 32, 32))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+
+
+def test_flops_of_the_resnets():
+    """The forms' known costs: 167 and 2,596 MFLOPs."""
+    assert count_flops(resnet50(cifar_stem=False)) == pytest.approx(167e6, rel=0.01)
+    assert count_flops(resnet50(cifar_stem=True)) == pytest.approx(2596e6, rel=0.01)
+
+
+class Sleep(nn.Module):
+    """Takes a known time."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        time.sleep(self.seconds)
+        return x.mean((2, 3)) * self.weight
+
+
+NAMED = {"fast": 0.01, "slow": 0.04}
+
+
+def test_times_are_what_they_are():
+    calls = []
+
+    class Logged(Sleep):
+        def forward(self, x):
+            calls.append((self.seconds, len(x)))
+            return super().forward(x)
+
+    contestants = [Contender(name, lambda seconds=seconds: Logged(seconds)) for name, seconds in NAMED.items()]
+    models, notes = measure(contestants, ["eager", "channels_last"], torch.device("cpu"), rounds=3, repeats=4)
+    assert notes == []
+    for model in models:
+        expected = NAMED[model["name"]]
+        assert 1000 * expected <= model["latency_p50_ms"] < 1000 * expected + 6
+        assert model["latency_p50_ms"] <= model["latency_p95_ms"]
+        assert model["fps"] == pytest.approx(1000 / model["latency_p50_ms"])
+        assert model["passes"] == 12
+    turns = [seconds for seconds, batch in calls if batch == 1][-4 * len(models):]
+    assert len(set(turns)) == 2                             # both within the last round: interleaved
+    (ratio,) = ratios(models)
+    assert ratio["against"] == "slow"
+    assert 2 < ratio["ratio"] < 5
+    assert best(models, "fast", {"eager"})["fps"] == max(m["fps"] for m in models if m["name"] == "fast"
+                                                         and m["variant"] == "eager")
+    assert [m["name"] for m in fastest(models)] == ["fast", "slow"]
+
+
+def test_what_is_not_there_is_noted(monkeypatch):
+    def unavailable(model, example):
+        raise UnavailableError("no such thing")
+
+    monkeypatch.setitem(fast.VARIANTS, "eager", unavailable)
+    models, notes = measure([Contender("a", lambda: Sleep(0))], ["eager", "folded"], torch.device("cpu"), 2, 2)
+    assert {m["variant"] for m in models} == {"folded"}
+    assert notes == ["eager: no such thing"]
+    monkeypatch.setattr(benchmark, "contenders", lambda *_: [Contender("a", lambda: Sleep(0))])
+    with pytest.raises(UnavailableError, match="eager: no such thing"):
+        benchmark.run(Path("anywhere"), ["eager"], [torch.device("cpu")], quick=True)
+
+
+def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark, "BATCH", 2)
+    MobileViT(tiny).save_pretrained(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "split": "made"}))
+    output = tmp_path / "benchmark.json"
+    assert benchmark.main(["--checkpoint", str(tmp_path / "checkpoint"), "--variant", "folded", "--rounds", "1",
+                           "--device", "cpu", "--output", str(output)]) == 0
+    result = json.loads(output.read_text())
+    names = ["MobileViT-XXS", "ResNet-50, torchvision's stem", "ResNet-50, CIFAR stem"]
+    assert list(dict.fromkeys(m["name"] for m in result["models"])) == names
+    assert {"name", "variant", "params", "flops", "accuracy", "accuracy_source", "fps", "latency_p50_ms",
+            "latency_p95_ms", "throughput_64", "peak_memory", "threads"} <= result["models"][0].keys()
+    sources = {m["name"]: (m["accuracy"], m["accuracy_source"]) for m in result["models"]}
+    assert sources == {names[0]: (0.75, "measured with checkpoint: made"), names[1]: (None, None),
+                       names[2]: (0.93, "quoted: published figure")}
+    assert all(m["peak_memory"] > 4 * m["params"] / 2 for m in result["models"] if m["params"] > 1e6)
+    assert "x the FPS of ResNet-50, CIFAR stem" in capsys.readouterr().out
+
+
+def test_quick_times_single_pictures_only(tmp_path, tiny, capsys):
+    MobileViT(tiny).save_pretrained(tmp_path)
+    output = tmp_path / "benchmark.json"
+    assert benchmark.main(["--checkpoint", str(tmp_path), "--variant", "eager", "--rounds", "1", "--quick", "--device",
+                           "cpu", "--output", str(output)]) == 0
+    models = json.loads(output.read_text())["models"]
+    assert {(m["throughput_64"], m["peak_memory"]) for m in models} == {(None, None)}
+    assert all(m["fps"] > 0 for m in models)
+
+
+def test_a_compiled_network_can_be_measured():
+    """What torch.compile gives back is no plain function: it answers to len() with an error."""
+    try:
+        models, _ = measure([Contender("small", lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()))],
+                            ["torch.compile"], torch.device("cpu"), rounds=2, repeats=2)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert all(m["fps"] > 0 for m in models) and models[-1]["throughput_64"] > 0
+
+
+def test_command_says_what_is_wrong_in_a_line(tmp_path, capsys):
+    assert benchmark.main(["--checkpoint", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

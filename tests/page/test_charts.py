@@ -1,0 +1,30 @@
+"""The bubble chart can be read whatever was measured."""
+
+import itertools
+
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from mvit.page import charts
+
+
+def measured(name: str, fps: float, accuracy: float, params: float, source: str = "measured with made: made") -> dict:
+    return {"name": name, "fps": fps, "accuracy": accuracy, "params": params, "accuracy_source": source}
+
+
+@pytest.mark.parametrize("ours", [(365, 0.907), (365, 0.828), (60, 0.907), (162, 0.869), (900, 0.95), (250, 0.5)])
+@pytest.mark.parametrize("theirs", [45, 20, 40, 79, 120])
+def test_no_label_lies_on_another_or_beyond_the_chart(ours, theirs):
+    models = [measured("MobileViT-XXS", *ours, 0.42e6),
+              measured("ResNet-50, CIFAR stem", theirs, 0.93, 23.5e6, "quoted: published figure")]
+    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    charts.efficiency(models)(axes)
+    figure.draw_without_rendering()
+    boxes = [note.get_window_extent() for note in axes.texts if isinstance(note, Annotation)]
+    assert len(boxes) == 4
+    for one, other in itertools.combinations(boxes, 2):
+        assert charts._overlap(one, other) < 0.02 * min(one.width * one.height, other.width * other.height)
+    for box in boxes:
+        assert charts._overlap(box, axes.get_window_extent()) > 0.97 * box.width * box.height
