@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +16,9 @@ import torch
 
 from mvit.data import DataError
 from mvit.optimizers import OPTIMIZERS
+from mvit.output import OutputError, checkpoint_folder, run_folder
 from mvit.step import fast_in_bfloat16
-from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
+from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -81,7 +83,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="folder with train/<class>/ and test/<class>/ (default: download CIFAR-10 into data/)")
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--output", type=Path, metavar="PATH",
-                        help="folder for the checkpoint, replaced at the end (default: checkpoints/<recipe>)")
+                        help="folder for the checkpoint: missing, empty, or with an earlier one, which is replaced at "
+                             "the end (default: checkpoints/<recipe>)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     return parser.parse_args(arguments)
 
@@ -91,7 +94,7 @@ def settings_for(options: argparse.Namespace, device: torch.device) -> Settings:
     typed = {name: getattr(options, name) for name in asdict(RECIPES[options.recipe]) if hasattr(options, name)}
     if not options.resume:
         return replace(RECIPES[options.recipe], **{"bfloat16": fast_in_bfloat16(device), **typed})
-    began = load_state(run_folder(options.recipe, options.output))["settings"]
+    began = load_state(run_folder(checkpoint_folder(options.recipe, options.output)))["settings"]
     if options.output:
         typed.pop("recipe")  # its default says nothing; the folder names the run
     for name, value in typed.items():
@@ -108,14 +111,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         device = pick_device(options.device)
         run(settings_for(options, device), options.data, options.output, device, command, options.resume)
-    except (DataError, TrainingError) as error:
+    except (DataError, OutputError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. The same command with --resume goes on after the last whole epoch.", file=sys.stderr)
+        print("Stopped. If it was training, the same command with --resume goes on after the last whole epoch.",
+              file=sys.stderr)
         return 130
     return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a system that ends, or of torchrun: as Ctrl-C
     sys.exit(main())

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import train
-from mvit import MobileViT, evaluate, mobilevit_xxs, training
+from mvit import MobileViT, evaluate, mobilevit_xxs, output, training
 from mvit.data import Split
 from mvit.optimizers import Muon, build_optimizers
 from mvit.training import Processes, Settings, TrainingError, augmented, batches, learning_rate
@@ -142,15 +142,16 @@ def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatc
     assert "began with other training images" in capsys.readouterr().err
 
 
-def test_without_output_the_recipe_s_checkpoint_is_replaced(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path)
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "old").touch()
+def test_without_output_the_recipe_s_checkpoint_is_replaced(folder, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "CHECKPOINTS", tmp_path)
+    shutil.copytree(finished, tmp_path / "reference")
+    (tmp_path / "reference" / "validation.json").touch()  # of an earlier run, unlike this one
     options = arguments(folder, "unused", "--epochs", "1")
     del options[2:4]
     assert train.main(options) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["reference"]
-    assert not (tmp_path / "reference" / "old").exists()
+    assert not (tmp_path / "reference" / "validation.json").exists()
+    assert len(json.loads((tmp_path / "reference" / "history.json").read_text())) == 1
     assert MobileViT.from_pretrained(tmp_path / "reference").config.class_names == ("blue", "green", "red")
 
 
@@ -401,9 +402,9 @@ def test_label_smoothing_costs(folder, tmp_path):
 
 
 def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
-    losses = [last_train_loss(folder, tmp_path / side, "--cutout", side) for side in ("0", "44")]
+    losses = [last_train_loss(folder, tmp_path / side, "--cutout", side) for side in ("0", "32")]
     assert losses[1] > losses[0] + 0.1
-    assert "a square of 44 x 44 pixels is blanked" in (tmp_path / "44" / "README.md").read_text()
+    assert "a square of 32 x 32 pixels is blanked" in (tmp_path / "32" / "README.md").read_text()
 
 
 # --------------------------------------------------------------------------- a teacher
