@@ -43,8 +43,8 @@ def checkpoint_folder(recipe: str, output: Path | None) -> Path:
     try:
         return named.resolve(strict=named.is_symlink())
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise OutputError(f"{named} leads to no folder: make what the link points to, or give another folder by "
-                          "--output.") from error
+        raise OutputError(f"{named} leads to no folder ({getattr(error, 'strerror', 'a loop of links')}): give another "
+                          "by --output.") from error
 
 
 def run_folder(checkpoint: Path) -> Path:

@@ -492,9 +492,10 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         try:
             train_in(folder, checkpoint, settings, data, device, command, resume, processes)
         except (OSError, RuntimeError) as error:
-            if not isinstance(error, OSError | torch.OutOfMemoryError | dist.DistError) and not lost_another(error):
+            cause = cause_outside(error)
+            if not cause:
                 raise
-            raise TrainingError(f"The run stopped: {error}. {how_to_go_on(folder)}") from error
+            raise TrainingError(f"The run stopped: {cause}. {how_to_go_on(folder)}") from error
     return checkpoint
 
 
@@ -620,7 +621,7 @@ def train_in(folder: Path, checkpoint: Path, settings: Settings, data: str | Non
             remove_run(folder)  # last: until then --resume finishes what is left
             print(f"Checkpoint: {checkpoint}")
     except Exception as error:
-        raise TrainingError(f"All epochs are done, but not the checkpoint: {error!r}. "
+        raise TrainingError(f"All epochs are done, but not the checkpoint: {cause_outside(error) or repr(error)}. "
                             f"{how_to_go_on(folder)}") from error
     if processes.world_size > 1:
         dist.barrier()
@@ -638,18 +639,24 @@ def save_checkpoint(network: MobileViT, folder: Path) -> None:
     write_json(folder / "config.json", asdict(network.config))
 
 
+def cause_outside(error: Exception) -> str | None:
+    """What a person may mend, in words; None for an error of the program."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f", {error.filename}" if error.filename else "")
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the memory of the device is full"
+    if isinstance(error, dist.DistError) or "gloo" in str(error):  # gloo has no exception of its own
+        return "another of its processes was ended, or does not answer"
+    return None
+
+
 def how_to_go_on(folder: Path) -> str:
-    """What a person is told whose run ended in an error."""
+    """What is left of a run that ended in an error, and what to do with it."""
     if not (folder / "resume.pt").exists():
         return "Nothing was trained yet."
     weights = staging_folder(folder) / "model.safetensors"
-    return (f"{f'The weights are in {weights.parent}' if weights.exists() else f'What was trained is in {folder}'}; "
-            "when the cause is mended, the same command with --resume goes on.")
-
-
-def lost_another(error: RuntimeError) -> bool:
-    """Whether this is what gloo, which has no exception of its own, says when another process is gone."""
-    return "gloo" in str(error)
+    kept = f"The weights are in {weights.parent}" if weights.exists() else f"What was trained is in {folder}"
+    return f"{kept}; the same command with --resume goes on."
 
 
 def load_data(data: str | None, settings: Settings, processes: Processes) -> tuple[Split, Split, Split | None]:
