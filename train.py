@@ -21,6 +21,13 @@ from mvit.step import fast_in_bfloat16
 from mvit.training import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run
 
 
+def from_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"this is no JSON ({error}), as '{{\"stem_channels\": 24}}' is") from error
+
+
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     reference = RECIPES["reference"]
     parser = argparse.ArgumentParser(
@@ -76,7 +83,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     settings.add_argument("--final-test", action=argparse.BooleanOptionalAction,
                           help="with images held out, read the test images after all, once, at the end "
                                f"(default: {reference.final_test})")
-    settings.add_argument("--model", type=json.loads, metavar="JSON",
+    settings.add_argument("--model", type=from_json, metavar="JSON",
                           help="changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'")
 
     parser.add_argument("--data", metavar="PATH",

@@ -208,6 +208,13 @@ def test_what_cannot_be_trained_is_said_in_one_line_before_the_first_epoch(folde
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("wrong", ["stem_channels=3", 100_000 * "["])
+def test_what_is_no_json_is_called_that(wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["--model", wrong])
+    assert "error: argument --model: this is no JSON (" in capsys.readouterr().err
+
+
 def test_images_of_one_class_or_one_colour_are_refused(folder, tmp_path, capsys):
     for split in ("train", "test"):
         shutil.copytree(folder / split / "red", tmp_path / "data" / split / "red")
