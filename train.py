@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,8 +16,16 @@ import torch
 
 from mvit.data.images import DataError
 from mvit.training.optimizers import OPTIMIZERS
-from mvit.training.run import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run, run_folder
+from mvit.training.output import OutputError, checkpoint_folder, run_folder
+from mvit.training.run import RECIPES, SCHEDULES, Settings, TrainingError, load_state, pick_device, run
 from mvit.training.step import fast_in_bfloat16
+
+
+def from_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"this is no JSON ({error}), as '{{\"stem_channels\": 24}}' is") from error
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -74,14 +83,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     settings.add_argument("--final-test", action=argparse.BooleanOptionalAction,
                           help="with images held out, read the test images after all, once, at the end "
                                f"(default: {reference.final_test})")
-    settings.add_argument("--model", type=json.loads, metavar="JSON",
+    settings.add_argument("--model", type=from_json, metavar="JSON",
                           help="changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'")
 
     parser.add_argument("--data", metavar="PATH",
                         help="folder with train/<class>/ and test/<class>/ (default: download CIFAR-10 into data/)")
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--output", type=Path, metavar="PATH",
-                        help="folder for the checkpoint, replaced at the end (default: checkpoints/<recipe>)")
+                        help="folder for the checkpoint: missing, empty, or with an earlier one, which is replaced at "
+                             "the end (default: checkpoints/<recipe>)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     return parser.parse_args(arguments)
 
@@ -91,7 +101,7 @@ def settings_for(options: argparse.Namespace, device: torch.device) -> Settings:
     typed = {name: getattr(options, name) for name in asdict(RECIPES[options.recipe]) if hasattr(options, name)}
     if not options.resume:
         return replace(RECIPES[options.recipe], **{"bfloat16": fast_in_bfloat16(device), **typed})
-    began = load_state(run_folder(options.recipe, options.output))["settings"]
+    began = load_state(run_folder(checkpoint_folder(options.recipe, options.output)))["settings"]
     if options.output:
         typed.pop("recipe")  # its default says nothing; the folder names the run
     for name, value in typed.items():
@@ -108,14 +118,16 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         device = pick_device(options.device)
         run(settings_for(options, device), options.data, options.output, device, command, options.resume)
-    except (DataError, TrainingError) as error:
+    except (DataError, OutputError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. The same command with --resume goes on after the last whole epoch.", file=sys.stderr)
+        print("Stopped. If it was training, the same command with --resume goes on after the last whole epoch.",
+              file=sys.stderr)
         return 130
     return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a system that ends, or of torchrun: as Ctrl-C
     sys.exit(main())

@@ -79,11 +79,14 @@ def load_split(path: str | Path | None, split: str, image_size: int = 32) -> Spl
 
 
 def load_train_and_test(path: str | Path | None, image_size: int = 32) -> tuple[Split, Split]:
-    """Both splits, as :func:`load_split`; also a DataError where their classes differ."""
+    """Both splits, as :func:`load_split`; also a DataError where their classes differ, or are but one."""
     train, test = (load_split(path, split, image_size) for split in ("train", "test"))
     if train.class_names != test.class_names:
         names = {split: ", ".join(s.class_names) for split, s in (("train", train), ("test", test))}
         raise DataError(f"{path}: train/ has the classes {names['train']}, but test/ has {names['test']}.")
+    if len(train.class_names) < 2:
+        raise DataError(f"{path}: there is one class only, {train.class_names[0]}; a network is trained to tell at "
+                        "least two apart, each in a folder of its own in train/ and in test/.")
     return train, test
 
 
@@ -143,7 +146,7 @@ def hold_out(split: Split, count: int) -> tuple[Split, Split]:
         (rest, held out), ``count`` images in the second.
 
     Raises:
-        ValueError: nothing would be held out, or nothing left.
+        ValueError: nothing would be held out, or nothing left of a class.
     """
     if not 0 < count < len(split):
         raise ValueError(f"cannot hold out {count} of {len(split)} images")
@@ -154,6 +157,10 @@ def hold_out(split: Split, count: int) -> tuple[Split, Split]:
     taken = quotas.floor().long()
     largest_remainders = torch.argsort(quotas - taken, descending=True, stable=True)
     taken[largest_remainders[: count - int(taken.sum())]] += 1
+    emptied = (taken == sizes) & (sizes > 0)
+    if emptied.any():
+        name = split.class_names[int(emptied.nonzero()[0])]
+        raise ValueError(f"holding out {count} of {len(split)} images leaves none of the class {name}")
 
     held_out = torch.zeros(len(split), dtype=torch.bool)
     for label, number in enumerate(taken.tolist()):

@@ -3,7 +3,6 @@
 import ctypes
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,22 @@ CHECKPOINTS = Path(__file__).parent.parent.parent / "checkpoints"  # what the pr
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def part_of(path: Path) -> Path:
+    """Where a file is written before it takes its place."""
+    return path.with_name(f".{path.name}.part")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have ``write`` make a file beside ``path``, then put it in the place of ``path`` in one step."""
-    part = path.with_name(f".{path.name}.part")
-    write(part)
-    with open(part, "rb") as stream:
-        os.fsync(stream.fileno())  # the new content reaches the disk before the new name does
-    os.replace(part, path)
+    part = part_of(path)
+    try:
+        write(part)
+        with open(part, "rb") as stream:
+            os.fsync(stream.fileno())  # the new content reaches the disk before the new name does
+        os.replace(part, path)
+    except Exception:
+        part.unlink(missing_ok=True)  # half a file, on a disk that may be full
+        raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -33,28 +41,12 @@ def read_json(file: Path) -> dict | list | None:
     """What a command has written; None where it has not, or not whole."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # the last: brackets in brackets
         return None
 
 
-def replace_folder(new: Path, old: Path) -> None:
-    """Put the folder ``new`` in the place of ``old`` and delete what was there; both on one file system.
-
-    On Linux the two are exchanged by one system call, so that ``old`` exists with whole content at every moment.
-    Elsewhere ``old`` is moved aside first, and for an instant there is nothing under its name.
-    """
-    if old.exists() and not _exchange(new, old):
-        aside = new.with_name(f"{new.name}.old")
-        shutil.rmtree(aside, ignore_errors=True)
-        os.rename(old, aside)
-        os.rename(new, old)
-        new = aside
-    elif not old.exists():
-        os.rename(new, old)
-    shutil.rmtree(new, ignore_errors=True)
-
-
-def _exchange(a: Path, b: Path) -> bool:
+def exchange(a: Path, b: Path) -> bool:
+    """Exchange two files or folders of one file system in one step; returns whether that can be had, as on Linux."""
     if sys.platform != "linux":
         return False
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)  # glibc 2.28 and later

@@ -5,19 +5,23 @@ run needs no more state between epochs than weights and optimizer, and one that 
 was in and ends with the weights of a run that was not, bit for bit on a CPU.
 """
 
+import copy
 import ctypes
+import io
 import math
 import os
-import shutil
 import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -29,12 +33,14 @@ from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, pre
 from mvit.inference.variants import fold_batchnorm
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.storage.checkpoint import Records
-from mvit.storage.files import CHECKPOINTS, read_json, replace_folder, write_json, write_text, write_whole
+from mvit.storage.files import read_json, write_json, write_text, write_whole
 from mvit.training.optimizers import OPTIMIZERS, build_optimizers
+from mvit.training.output import checkpoint_folder, put_in_place, remove_run, run_folder, staging_folder, taken
 from mvit.training.step import Step
 
 STATE_VERSION = 3  # of what resume.pt holds, and of the draws: a run ends as it began
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+PATIENCE = timedelta(minutes=30)  # of a process that waits for the others: the first may have CIFAR-10 to download
 
 
 class TrainingError(Exception):
@@ -98,9 +104,9 @@ class Settings:
     processes: int = 1
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise TrainingError(f"{name} must be above zero, not {getattr(self, name)}.")
+        for name, limit in (("epochs", 2**31), ("batch_size", 2**31), ("learning_rate", math.inf)):
+            if not 0 < getattr(self, name) < limit:
+                raise TrainingError(f"{name} must be above zero and below {limit}, not {getattr(self, name)}.")
         for name in ("weight_decay", "warmup_epochs", "randaugment", "cutout", "validation", "seed"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
@@ -160,7 +166,7 @@ class Processes:
     def join(cls, device: torch.device) -> "Processes":
         if "RANK" not in os.environ:
             return cls()
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -311,10 +317,16 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
     """The untrained network for these settings and images.
 
     Raises:
-        TrainingError: the settings name a field that MobileViTConfig does not have, or a value it does not take.
+        TrainingError: the settings name a field that MobileViTConfig does not have, or a value it does not take, or
+            one that these images do not.
     """
     mean, std = mean_and_std(train)
+    if min(std) == 0:
+        raise TrainingError(f"The images of the {train.name} are all of one colour: there is nothing to tell apart.")
     config = network_config(settings, class_names=train.class_names, mean=mean, std=std)
+    if config.class_names != train.class_names:
+        raise TrainingError(f"The class_names in --model are not the images' ({', '.join(train.class_names)}): leave "
+                            "them out, they are the names of the folders.")
     torch.manual_seed(settings.seed)
     return MobileViT(config)
 
@@ -331,7 +343,34 @@ def network_config(settings: Settings, **of_images) -> MobileViTConfig:
             MobileViT(config)
     except (TypeError, ValueError) as error:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
+    size = config.image_size
+    if size <= PADDING:
+        raise TrainingError(f"image_size must be above {PADDING}, not {size}: images are shifted by up to {PADDING} "
+                            "pixels, and nothing would be left of them.")
+    if settings.cutout > size:
+        raise TrainingError(f"cutout must be no more than the images' side of {size} pixels, not {settings.cutout}.")
     return config
+
+
+def try_out(network: MobileViT, train: Split, settings: Settings) -> None:
+    """One pass through a copy of the network with the images of the smallest step: what it cannot take is said now.
+
+    Raises:
+        TrainingError: it cannot take them, or has answers that are no numbers.
+    """
+    smallest = min(map(len, batches(len(train), settings.batch_size, settings.processes, torch.Generator())))
+    images = train.images[: min(2, smallest // settings.processes)]  # where one will do, many will
+    if not len(images):
+        raise TrainingError(f"{len(train)} images are too few for steps of {settings.processes} processes.")
+    try:
+        with torch.no_grad():
+            finite = copy.deepcopy(network).train()(network.normalize(images)).isfinite().all()
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"This network cannot take a step of {len(images)} image(s) ({error}): try another "
+                            "--batch-size or --model.") from error
+    if not finite:
+        raise TrainingError("This network's answers are no numbers before it is trained: try another --model or "
+                            "other --weights.")
 
 
 def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, ...],
@@ -419,11 +458,6 @@ def load_state(folder: Path) -> dict:
     return state
 
 
-def run_folder(recipe: str, output: Path | None) -> Path:
-    """Where the state of a run is kept until it is finished."""
-    return output / "run" if output else CHECKPOINTS / f".{recipe}-run"
-
-
 def run(settings: Settings, data: str | None, output: Path | None, device: torch.device, command: str,
         resume: bool = False) -> Path:
     """Train a network from the first epoch, or from where an earlier run was stopped, to its checkpoint.
@@ -431,8 +465,9 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     Args:
         settings: how; with ``resume`` they must be the earlier run's.
         data: as for :func:`mvit.data.images.load_split`; with ``resume`` None means the earlier run's.
-        output: the folder for the checkpoint, ``checkpoints/<recipe>`` if None. At the end it is replaced in one step;
-            until then what it holds stays, and the run's state is in its folder ``run``, or a hidden one beside it.
+        output: the folder for the checkpoint, ``checkpoints/<recipe>`` if None: missing, empty, or with an earlier
+            checkpoint, which is replaced at the end and stays until then. Other files in it stay for good. The run's
+            state is in its folder ``run``, or a hidden one beside it (:func:`mvit.training.output.run_folder`).
         device: where to train.
         command: what the person typed, for the card.
         resume: go on from the state in the folder.
@@ -442,13 +477,29 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         the card, ``README.md``.
 
     Raises:
-        TrainingError, DataError: the run cannot start or go on.
+        TrainingError, DataError, OutputError: the run cannot start or go on.
     """
-    folder, checkpoint = run_folder(settings.recipe, output), output or CHECKPOINTS / settings.recipe
-    if settings.teacher and Path(settings.teacher).resolve() == checkpoint.resolve():
+    checkpoint = checkpoint_folder(settings.recipe, output)
+    folder = run_folder(checkpoint)
+    if settings.teacher and Path(settings.teacher).resolve() == checkpoint:
         raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
     if settings.bfloat16 and device.type != "cpu" and not resume:  # a card goes on in its own precision
         raise TrainingError(f"bfloat16 is for training on a CPU, not on {device.type}.")
+    processes = Processes.join(device)
+    with taken(checkpoint, folder) if processes.first else nullcontext():
+        try:
+            train_in(folder, checkpoint, settings, data, device, command, resume, processes)
+        except (OSError, RuntimeError) as error:
+            cause = cause_outside(error)
+            if not cause:
+                raise
+            raise TrainingError(f"The run stopped: {cause}. {how_to_go_on(folder)}") from error
+    return checkpoint
+
+
+def train_in(folder: Path, checkpoint: Path, settings: Settings, data: str | None, device: torch.device, command: str,
+             resume: bool, processes: Processes) -> None:
+    """:func:`run` with the folders for its state and its checkpoint taken, in this one of its processes."""
     state = load_state(folder) if resume else None
     if not resume and (folder / "resume.pt").exists():
         done = len(load_state(folder)["history"])
@@ -456,7 +507,6 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
                             "or delete that folder to start anew.")
     if state and data is None:
         data = state["data"]
-    processes = Processes.join(device)
     if resume and settings.processes != processes.world_size:
         raise TrainingError(f"The run in {folder} began with {settings.processes} process(es), not "
                             f"{processes.world_size}: go on with torchrun --nproc-per-node={settings.processes}.")
@@ -472,6 +522,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     before = state["before"] if state else []
     if settings.weights and not state:
         before = begin_with(network, settings, watched)
+    try_out(network, train, settings)
     network = network.to(device, memory_format=torch.channels_last)
     teacher = taught_by = None
     if settings.teacher:
@@ -506,11 +557,13 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
             "before": before, "earlier": earlier,
             **{name: part.state_dict() for name, part in parts.items()},
         }
-        write_whole(folder / "resume.pt", lambda part: torch.save(state, part))
+        buffer = io.BytesIO()  # torch's own errors of writing do not say that the disk is full
+        torch.save(state, buffer)
+        folder.mkdir(parents=True, exist_ok=True)  # it may have been deleted
+        write_whole(folder / "resume.pt", lambda part: part.write_bytes(buffer.getbuffer()))
         write_json(folder / "history.json", history)
 
     if processes.first:
-        folder.mkdir(parents=True, exist_ok=True)
         save_state()
         print(f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
               f"on {device}, {processes.world_size} process(es), {torch.get_num_threads()} thread(s) each", flush=True)
@@ -519,12 +572,14 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         begin = time.perf_counter()
         train_loss, train_accuracy = train_epoch(step, averaged, train, settings, epoch, processes)
         trained = time.perf_counter()
-        if not math.isfinite(train_loss):
-            raise TrainingError(f"The loss is {train_loss} in epoch {epoch + 1}: try a lower learning rate (--lr).")
         processes.average_statistics(network)
         if averaged:
             processes.average_statistics(shipped)
         watched_loss, watched_accuracy = loss_and_accuracy(predict(shipped, watched), watched.labels)
+        for name, loss in (("training", train_loss), (watched_as, watched_loss)):
+            if not math.isfinite(loss):  # it would not be otherwise on --resume
+                raise TrainingError(f"The {name} loss is {loss} in epoch {epoch + 1}: delete {folder} and try a lower "
+                                    "learning rate (--lr).")
         history.append({
             "epoch": epoch + 1,
             "train_loss": train_loss,
@@ -540,28 +595,62 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
             print(epoch_line(history[-1], settings.epochs, watched_as), flush=True)
             save_state()
 
-    if settings.validation:
-        shipped.config = calibrate(shipped, watched)
-    evaluations = {watched_as: evaluate(shipped, watched)}
-    if test:
-        evaluations["test"] = evaluate(shipped, test.to(device))
-    if processes.first:
-        history = before + [{**record, "epoch": len(before) + record["epoch"]} for record in history]
-        about = {"command": command, "settings": asdict(settings), "earlier": earlier}
-        final = checkpoint.with_name(f".{checkpoint.name}-new")
-        shutil.rmtree(final, ignore_errors=True)
-        final.mkdir()
-        records = Records(history, evaluations, about)
-        write_text(final / "README.md", model_card(shipped, records, train.name, device, checkpoint))
-        shipped.save_pretrained(final, config=shipped.config)  # keeps a card that is there
-        records.write(final)
-        replace_folder(final, checkpoint)
-        shutil.rmtree(folder, ignore_errors=True)  # last: until then --resume finishes what is left
-        print(f"Checkpoint: {checkpoint}")
+    history = before + [{**record, "epoch": len(before) + record["epoch"]} for record in history]
+    staged = staging_folder(folder)
+    try:
+        if processes.first:
+            save_checkpoint(shipped, staged)  # first: they are there whatever goes wrong
+        if settings.validation:
+            shipped.config = calibrate(shipped, watched)
+        evaluations = {watched_as: evaluate(shipped, watched)}
+        if test:
+            evaluations["test"] = evaluate(shipped, test.to(device))
+        if processes.first:
+            save_checkpoint(shipped, staged)
+            records = Records(history, evaluations,
+                              {"command": command, "settings": asdict(settings), "earlier": earlier})
+            records.write(staged)
+            write_text(staged / "README.md", model_card(shipped, records, train.name, device, checkpoint))
+            put_in_place(staged, checkpoint, folder)
+            remove_run(folder)  # last: until then --resume finishes what is left
+            print(f"Checkpoint: {checkpoint}")
+    except Exception as error:
+        raise TrainingError(f"All epochs are done, but not the checkpoint: {cause_outside(error) or repr(error)}. "
+                            f"{how_to_go_on(folder)}") from error
     if processes.world_size > 1:
         dist.barrier()
         dist.destroy_process_group()
-    return checkpoint
+
+
+def save_checkpoint(network: MobileViT, folder: Path) -> None:
+    """Write what :meth:`MobileViT.from_pretrained` reads.
+
+    Not by ``save_pretrained``: safetensors makes a file that only its owner can read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: weight.contiguous() for name, weight in network.state_dict().items()}
+    write_whole(folder / "model.safetensors", lambda part: part.write_bytes(save(weights, {"format": "pt"})))
+    write_json(folder / "config.json", asdict(network.config))
+
+
+def cause_outside(error: Exception) -> str | None:
+    """What a person may mend, in words; None for an error of the program."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f", {error.filename}" if error.filename else "")
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the memory of the device is full"
+    if isinstance(error, dist.DistError) or "gloo" in str(error):  # gloo has no exception of its own
+        return "another of its processes was ended, or does not answer"
+    return None
+
+
+def how_to_go_on(folder: Path) -> str:
+    """What is left of a run that ended in an error, and what to do with it."""
+    if not (folder / "resume.pt").exists():
+        return "Nothing was trained yet."
+    weights = staging_folder(folder) / "model.safetensors"
+    kept = f"The weights are in {weights.parent}" if weights.exists() else f"What was trained is in {folder}"
+    return f"{kept}; the same command with --resume goes on."
 
 
 def load_data(data: str | None, settings: Settings, processes: Processes) -> tuple[Split, Split, Split | None]:

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
 import train
-from mvit import MobileViT, evaluate, mobilevit_xxs, training
+from mvit import MobileViT, mobilevit_xxs
 from mvit.data.images import Split
+from mvit.evaluation import accuracy as evaluate
 from mvit.training.optimizers import Muon, build_optimizers
-from mvit.training.run import Processes, Settings, TrainingError, augmented, batches, learning_rate
+from mvit.training.run import Processes, Settings, TrainingError, augmented, batches, learning_rate, output
+from mvit.training.run import run as training
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -142,15 +145,16 @@ def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatc
     assert "began with other training images" in capsys.readouterr().err
 
 
-def test_without_output_the_recipe_s_checkpoint_is_replaced(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path)
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "old").touch()
+def test_without_output_the_recipe_s_checkpoint_is_replaced(folder, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "CHECKPOINTS", tmp_path)
+    shutil.copytree(finished, tmp_path / "reference")
+    (tmp_path / "reference" / "validation.json").touch()  # of an earlier run, unlike this one
     options = arguments(folder, "unused", "--epochs", "1")
     del options[2:4]
     assert train.main(options) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["reference"]
-    assert not (tmp_path / "reference" / "old").exists()
+    assert not (tmp_path / "reference" / "validation.json").exists()
+    assert len(json.loads((tmp_path / "reference" / "history.json").read_text())) == 1
     assert MobileViT.from_pretrained(tmp_path / "reference").config.class_names == ("blue", "green", "red")
 
 
@@ -191,16 +195,81 @@ def test_the_test_images_are_read_once_where_that_is_asked_for(folder, tmp_path,
     ["--model", '{"width": 3}'], ["--model", '{"stem_channels": 0}'], ["--epochs", "0"], ["--validation", "90"],
     ["--model", "3"], ["--weight-decay", "-1"], ["--seed", "99999999999"], ["--device", "cuda:77"],
     ["--device", "toaster"], ["--data", "/nothing"], ["--model", '{"image_size": 0}'],
-    ["--model", '{"kernel_size": 2}'],
+    ["--model", '{"kernel_size": 2}'], ["--cutout", "33"], ["--model", '{"class_names": ["a"]}'],
+    ["--model", '{"class_names": ["green", "blue", "red"]}'], ["--model", '{"image_size": 4}'],
+    ["--model", '{"image_size": 5, "stages": [{"channels": 8, "dim": 8, "depth": 1, "stride": 9}]}',
+     "--batch-size", "1"],
+    ["--model", '{"dropout": NaN}'], ["--model", '{"std": [1e-46, 1, 1]}'], ["--lr", "inf"],
+    ["--batch-size", "9" * 20], ["--validation", "88"],
 ])
-def test_what_cannot_be_trained_is_said_in_one_line(folder, tmp_path, capsys, wrong):
+def test_what_cannot_be_trained_is_said_in_one_line_before_the_first_epoch(folder, tmp_path, capsys, wrong):
     assert train.main(arguments(folder, tmp_path / "run", *wrong)) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    said = capsys.readouterr()
+    assert len(said.err.strip().splitlines()) == 1
+    assert not said.out
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path, capsys):
+@pytest.mark.parametrize("wrong", ["stem_channels=3", 100_000 * "["])
+def test_what_is_no_json_is_called_that(wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train.main(["--model", wrong])
+    assert "error: argument --model: this is no JSON (" in capsys.readouterr().err
+
+
+def test_images_of_one_class_or_one_colour_are_refused(folder, tmp_path, capsys):
+    for split in ("train", "test"):
+        shutil.copytree(folder / split / "red", tmp_path / "data" / split / "red")
+    assert train.main(arguments(tmp_path / "data", tmp_path / "run")) == 2
+    assert "there is one class only, red" in capsys.readouterr().err
+    for split, name in ((split, name) for split in ("train", "test") for name in ("grey", "red")):
+        shutil.rmtree(tmp_path / "data" / split / name, ignore_errors=True)
+        (tmp_path / "data" / split / name).mkdir()
+        Image.new("RGB", (32, 32), "grey").save(tmp_path / "data" / split / name / "0.png")
+    assert train.main(arguments(tmp_path / "data", tmp_path / "run")) == 2
+    assert "all of one colour" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path, capsys, monkeypatch):
     assert train.main(arguments(folder, tmp_path / "run", "--lr", "1e30")) == 2
     assert "try a lower learning rate" in capsys.readouterr().err
+    monkeypatch.setattr(training, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
+    assert train.main(arguments(folder, tmp_path / "watched")) == 2
+    assert "The test loss is inf in epoch 1: delete" in capsys.readouterr().err
+    assert training.load_state(tmp_path / "watched" / "run")["history"] == []
+
+
+def test_a_run_whose_images_are_gone_says_so_and_waits_for_them(folder, tmp_path, capsys, monkeypatch):
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(folder, data)
+    stop_before_the_first_epoch(monkeypatch, data, run)
+    data.rename(tmp_path / "away")
+    resume = ["--output", str(run), "--device", "cpu", "--resume"]
+    capsys.readouterr()
+    assert train.main(resume) == 2
+    assert f"No pictures in {data / 'train'}" in capsys.readouterr().err
+    (tmp_path / "away").rename(data)
+    assert train.main(resume) == 0
+
+
+@pytest.mark.parametrize("fails", ["model_card", "evaluate"])
+def test_an_error_at_the_end_leaves_the_weights(folder, finished, tmp_path, capsys, monkeypatch, fails):
+    run = tmp_path / "run"
+
+    def fail(*_):
+        raise ValueError("of this test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, fails, fail)
+        assert train.main(arguments(folder, run)) == 2
+    error = capsys.readouterr().err
+    assert f"The weights are in {run / 'run' / 'new'}; the same command with --resume goes on." in error
+    assert len(error.strip().splitlines()) == 1
+    weights = MobileViT.from_pretrained(run / "run" / "new").state_dict()
+    expected = load_file(finished / "model.safetensors")
+    assert all(torch.equal(expected[name], weights[name]) for name in expected)
+    assert train.main(arguments(folder, run, "--resume")) == 0
+    assert {path.name for path in run.iterdir()} == {path.name for path in finished.iterdir()}
 
 
 # --------------------------------------------------------------------------- several processes
@@ -273,6 +342,24 @@ def test_two_processes_make_one_run(folder, tmp_path):
     alone = evaluate.evaluate(MobileViT.from_pretrained(output), load_split(folder, "test"))
     assert alone["confusion_matrix"] == evaluation["confusion_matrix"]
     assert alone["loss"] == pytest.approx(evaluation["loss"], rel=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_that_is_killed_ends_the_others_and_loses_nothing(folder, tmp_path):
+    output = tmp_path / "two"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "train.py",
+               *arguments(folder, output, "--epochs", "1000")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}) as torchrun:
+        for line in torchrun.stdout:
+            if line.startswith("epoch   2/"):
+                break
+        children = Path(f"/proc/{torchrun.pid}/task/{torchrun.pid}/children").read_text().split()
+        os.kill(max(map(int, children)), signal.SIGKILL)
+        _, error = torchrun.communicate(timeout=60)
+    assert torchrun.returncode != 0
+    assert f"What was trained is in {output / 'run'}; the same command with --resume goes on." in error
+    assert len(training.load_state(output / "run")["history"]) >= 2
 
 
 # --------------------------------------------------------------------------- schedules
@@ -401,9 +488,10 @@ def test_label_smoothing_costs(folder, tmp_path):
 
 
 def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
-    losses = [last_train_loss(folder, tmp_path / side, "--cutout", side) for side in ("0", "44")]
-    assert losses[1] > losses[0] + 0.1
-    assert "a square of 44 x 44 pixels is blanked" in (tmp_path / "44" / "README.md").read_text()
+    means = [sum(last_train_loss(folder, tmp_path / f"{side} {seed}", "--cutout", side, "--seed", seed)
+                 for seed in "012") / 3 for side in ("0", "32")]
+    assert means[1] > means[0] + 0.1
+    assert "a square of 32 x 32 pixels is blanked" in (tmp_path / "32 0" / "README.md").read_text()
 
 
 # --------------------------------------------------------------------------- a teacher
