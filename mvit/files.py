@@ -37,6 +37,15 @@ def read_json(file: Path) -> dict | list | None:
         return None
 
 
+def version(folder: Path) -> tuple:
+    """Changes whenever a file in the folder does: of each the name, the size and the time of its last change."""
+    try:
+        files = sorted((entry.name, entry.stat()) for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return ()
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in files)
+
+
 def replace_folder(new: Path, old: Path) -> None:
     """Put the folder ``new`` in the place of ``old`` and delete what was there; both on one file system.
 

@@ -1,0 +1,43 @@
+"""How many visitors are served at once, and what the others are told."""
+
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+MOST_EVENTS = 200  # that wait or are at work: what two cores answer in about four seconds
+BUSY = "The page is busy: please try again in a moment."
+
+
+def app_options() -> dict:
+    """For ``launch(app_kwargs=...)``: a limit on events, its words, and small answers for slow lines.
+
+    The limit is on what Gradio does not queue; it limits its queue by itself, to which the words are given here.
+    """
+    return {"exception_handlers": {503: lambda request, error: busy()},
+            "middleware": [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
+                           Middleware(EventLimit, most=MOST_EVENTS)]}
+
+
+def busy() -> Response:
+    """What a page ("error") and a program ("detail") read."""
+    return JSONResponse({"error": BUSY, "detail": BUSY}, 503, headers={"Retry-After": "5"})
+
+
+class EventLimit:
+    """ASGI middleware: of Gradio's events that are answered directly, no more than ``most`` at once."""
+
+    def __init__(self, app: ASGIApp, most: int):
+        self.app, self.most, self.under_way = app, most, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or ("/run/" not in scope["path"] and "/api/" not in scope["path"]):
+            await self.app(scope, receive, send)
+        elif self.under_way >= self.most:
+            await busy()(scope, receive, send)
+        else:
+            self.under_way += 1
+            try:
+                await self.app(scope, receive, send)
+            finally:
+                self.under_way -= 1
