@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import html
+import inspect
 import io
 import json
 import math
@@ -22,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ from PIL import Image
 from mvit import CheckpointError, charts
 from mvit.attention import BlockAttention
 from mvit.benchmark import PUBLISHED, count_parameters, fastest
-from mvit.crowd import MOST_EVENTS, app_options
+from mvit.crowd import MOST_EVENTS, app_options, made_once
 from mvit.examples import example_files
 from mvit.files import CHECKPOINTS, read_json, version, write_json
 from mvit.inference import Answer, Classifier, as_pixels
@@ -158,15 +159,10 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
         CheckpointError: in one sentence, why it cannot be used.
     """
     weights = Path(checkpoint) / "model.safetensors"
-    with _loading:
-        return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
+    return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
 
 
-# The tabs ask at the same moment; one of them is to load, and torch cannot trace two networks at once.
-_loading = threading.Lock()
-
-
-@lru_cache(maxsize=4)
+@made_once(maxsize=4)  # nor can torch trace two networks at once
 def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
     return Classifier(checkpoint)
 
@@ -270,7 +266,7 @@ def unfold(pixels: str, checkpoint: str, number: int, view: str) -> list:
     return list(_unfold(pixels, checkpoint, version(Path(checkpoint)), number, view))
 
 
-@lru_cache(maxsize=64)  # of 150 kB; above all the picture that everybody begins with
+@made_once(maxsize=64)  # of 150 kB; above all the picture that everybody begins with
 def _unfold(pixels: str, checkpoint: str, _version: tuple, number: int, view: str) -> tuple:
     subject = Subject(unpack(pixels), checkpoint)
     parts = *walk_figures(subject), lens_table(subject), *choose_block(subject, number, view)
@@ -390,7 +386,7 @@ def with_accuracy(result: dict | None) -> list[dict]:
     return [m for m in fastest(result["models"] if result else []) if m["accuracy"] is not None]
 
 
-@lru_cache(maxsize=16)
+@made_once(maxsize=16)
 def efficiency_figures(text: str) -> tuple[str, str]:
     """A benchmark's chart and table, as HTML; without a result only what was published.
 
@@ -431,7 +427,11 @@ def show_efficiency(result: dict | None) -> list:
     return [*efficiency_figures(text), *(gr.DownloadButton(value=file, interactive=bool(file)) for file in files)]
 
 
-@lru_cache(maxsize=16)
+def shipped_benchmark() -> list:
+    return show_efficiency(read_json(CHECKPOINTS / "benchmark.json"))
+
+
+@made_once(maxsize=16)
 def download_files(text: str) -> tuple[str, ...]:
     """The files for a result, given as JSON: made once as well."""
     result, folder = json.loads(text), Path(tempfile.mkdtemp(prefix="mvit-efficiency-"))
@@ -504,14 +504,10 @@ def kill(process: subprocess.Popen) -> None:
 
 def training_figures(checkpoint: str) -> str:
     """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
-    with _drawing:
-        return _training_figures(checkpoint, version(Path(checkpoint)))
+    return _training_figures(checkpoint, version(Path(checkpoint)))
 
 
-_drawing = threading.Lock()  # of those who come first at the same moment, one draws
-
-
-@lru_cache(maxsize=16)
+@made_once(maxsize=16)
 def _training_figures(checkpoint: str, _version: tuple) -> str:
     history, evaluation, run = (read_json(Path(checkpoint) / f"{name}.json")
                                 for name in ("history", "evaluation", "run"))
@@ -696,7 +692,7 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
     subject, controls = [pixels, checkpoint], [layer, head, row, column, view]
     block_parts = [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words]
     # What the tab is to show, which follows the subject while the tab is open; its figures are made when it changes.
-    wanted = gr.Textbox(visible=False)
+    wanted = gr.Textbox("", visible=False)
     tab.select(None, subject, wanted, js=WANT, api_visibility="private")
     gr.on([pixels.change, checkpoint.change], None, [*subject, wanted], wanted, js=WANT_IF_OPEN,
           api_visibility="private")
@@ -729,7 +725,7 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
                 saved = [gr.DownloadButton(what, size="sm", min_width=60) for what in ("PNG", "SVG", "JSON")]
     table = gr.HTML()
     shown, buttons = [chart, table, *saved], [measure, cancel]
-    page.load(lambda: show_efficiency(read_json(CHECKPOINTS / "benchmark.json")), None, shown, **AT_ONCE)
+    page.load(shipped_benchmark, None, shown, **AT_ONCE)
     # The one event of the page's that is queued: only the queue tells of a generator's progress.
     measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **AT_ONCE).then(
         measure_here, checkpoint, [progress, result], **{**AT_ONCE, "queue": True}, concurrency_limit=None).then(
@@ -758,6 +754,7 @@ def describe(checkpoint: str) -> tuple[str, str]:
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
     begun_with[:] = checkpoints
+    shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
     classifier, (heading, request) = load_classifier(checkpoints[0]), describe(str(checkpoints[0]))
     with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
         pixels = gr.Textbox(pack(classifier(load_picture(example_files()[0])).seen), visible=False)
@@ -785,6 +782,10 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             tab.select(None, js=FOLLOW_TAB.replace("TAB", tab.id), api_visibility="private")
         gr.on([page.load, checkpoint.change], training_figures, checkpoint, figures, **LAST)
         checkpoint.change(describe, checkpoint, [title, task], **LAST)
+    # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which
+    # takes longer than the network. Python looks it up where it is noted.
+    for component in {type(block) for block in page.blocks.values()}:
+        component.__init__.__signature__ = inspect.signature(component.__init__)
     # What is queued: the endpoint and measurements. More of them than MOST_EVENTS waiting are refused.
     page.queue(max_size=MOST_EVENTS)
     # Gradio (6.31) keeps for each program that ever called a set of its calls under way, and searches them all.

@@ -1,4 +1,8 @@
-"""How many visitors are served at once, and what the others are told."""
+"""Many visitors at once: what is made once for all of them, how many are served, and what the others are told."""
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache, wraps
 
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -7,6 +11,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 MOST_EVENTS = 200  # that wait or are at work: what two cores answer in about four seconds
 BUSY = "The page is busy: please try again in a moment."
+
+
+def made_once(maxsize: int) -> Callable[[Callable], Callable]:
+    """An ``lru_cache`` for what takes long: of those who ask for it at the same moment one makes it, all get it."""
+    def decorate(make: Callable) -> Callable:
+        cached, making = lru_cache(maxsize)(make), threading.Lock()
+
+        @wraps(make)
+        def get(*key):
+            with making:
+                return cached(*key)
+        return get
+    return decorate
 
 
 def app_options() -> dict:

@@ -50,7 +50,11 @@ class Page:
             answer = await self._from_stream()
         else:
             answer = (await checked(await self.client.post(f"{PREFIX}/run/predict", json=body)))["data"]
-        self.values.update(zip(event["outputs"], answer, strict=True))
+        for i, value in zip(event["outputs"], answer, strict=True):
+            if not isinstance(value, dict) or value.get("__type__") != "update":
+                self.values[i] = value
+            elif "value" in value:
+                self.values[i] = value["value"]
         return answer
 
     async def _from_stream(self) -> list:
@@ -120,7 +124,8 @@ async def load(address: str, mode: str, visitors: int, requests: int, pid: int |
     """
     begin_memory, warm, seconds, errors = memory(pid), [], [], Counter()
     numbers, left = count(int(time.time()) % 65536 * 256), iter(range(requests))
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * visitors)
+    # A connection is left before the server closes it, which it does after five seconds.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * visitors, keepalive_expiry=3)
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits, trust_env=False) as client:
         pages = await asyncio.gather(*(Page.open(client) for _ in range(visitors if mode == "page" else 0)))
 
