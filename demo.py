@@ -427,6 +427,11 @@ def show_efficiency(result: dict | None) -> list:
     return [*efficiency_figures(text), *(gr.DownloadButton(value=file, interactive=bool(file)) for file in files)]
 
 
+def show_measured(result: dict | None) -> list | dict:
+    """What this visitor has measured; the chart stays as it is where nothing was."""
+    return show_efficiency(result) if result else gr.skip()
+
+
 def shipped_benchmark() -> list:
     return show_efficiency(read_json(CHECKPOINTS / "benchmark.json"))
 
@@ -707,8 +712,12 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
     layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **LAST)
 
 
-def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
-    """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it."""
+def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> list[gr.Component]:
+    """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it.
+
+    Returns:
+        What is filled when the page is opened, by :func:`shipped_benchmark`.
+    """
     gr.Markdown("What accuracy costs. Each bubble is a network: further right is faster, higher is more accurate, and "
                 "its area is its number of parameters. Filled: speed measured on one machine. Dashed: published "
                 "figures, from another.")
@@ -725,21 +734,25 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
                 saved = [gr.DownloadButton(what, size="sm", min_width=60) for what in ("PNG", "SVG", "JSON")]
     table = gr.HTML()
     shown, buttons = [chart, table, *saved], [measure, cancel]
-    page.load(shipped_benchmark, None, shown, **AT_ONCE)
     # The one event of the page's that is queued: only the queue tells of a generator's progress.
     measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **AT_ONCE).then(
         measure_here, checkpoint, [progress, result], **{**AT_ONCE, "queue": True}, concurrency_limit=None).then(
-        show_efficiency, result, shown, **AT_ONCE).then(
+        show_measured, result, shown, **AT_ONCE).then(
         lambda: (gr.Button(interactive=True), gr.Button(interactive=False)), None, buttons, **AT_ONCE)
     cancel.click(stop_measuring, None, None, **AT_ONCE)
     page.unload(stop_measuring)
+    return shown
 
 
-def opened(request: gr.Request) -> tuple[gr.Tabs, gr.Dropdown]:
-    """The tab that the page's address names, if it names one, and the weights, also those trained since the start."""
+def opened(checkpoint: str, request: gr.Request) -> tuple:
+    """What a page is given when it is opened, in one answer.
+
+    The tab that its address names, if it names one; the weights, also those trained since the start; and what the
+    Training and Efficiency tabs show.
+    """
     tab = request.query_params.get("tab")
     named = gr.Tabs(selected=tab) if tab in ("classify", "unfold", "efficiency", "training") else gr.skip()
-    return named, gr.Dropdown(_choices(begun_with))
+    return named, gr.Dropdown(_choices(begun_with)), training_figures(checkpoint), *shipped_benchmark()
 
 
 def describe(checkpoint: str) -> tuple[str, str]:
@@ -770,17 +783,17 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             with gr.Tab("Unfold", id="unfold", elem_id="unfold") as unfold_it:
                 unfold_tab(unfold_it, pixels, checkpoint)
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:
-                efficiency_tab(page, checkpoint)
+                costs = efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
                 gr.Markdown("How these weights came to be, and what they get right and wrong.")
                 figures = gr.HTML()
         page.load(None, js=NAME_EXAMPLES, api_visibility="private")
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
-        page.load(opened, None, [tabs, checkpoint], **AT_ONCE).then(
+        page.load(opened, checkpoint, [tabs, checkpoint, figures, *costs], **AT_ONCE).then(
             None, js=FOLLOW, api_visibility="private")
         for tab in (classify_it, unfold_it, weigh_it, train_it):
             tab.select(None, js=FOLLOW_TAB.replace("TAB", tab.id), api_visibility="private")
-        gr.on([page.load, checkpoint.change], training_figures, checkpoint, figures, **LAST)
+        checkpoint.change(training_figures, checkpoint, figures, **LAST)
         checkpoint.change(describe, checkpoint, [title, task], **LAST)
     # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which
     # takes longer than the network. Python looks it up where it is noted.

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-MOST_EVENTS = 200  # that wait or are at work: what two cores answer in about four seconds
+MOST_EVENTS = 300  # that wait or are at work: what two cores answer in some five seconds
 BUSY = "The page is busy: please try again in a moment."
 
 
@@ -26,14 +26,14 @@ def made_once(maxsize: int) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def app_options() -> dict:
+def app_options(most: int = MOST_EVENTS) -> dict:
     """For ``launch(app_kwargs=...)``: a limit on events, its words, and small answers for slow lines.
 
     The limit is on what Gradio does not queue; it limits its queue by itself, to which the words are given here.
     """
     return {"exception_handlers": {503: lambda request, error: busy()},
             "middleware": [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
-                           Middleware(EventLimit, most=MOST_EVENTS)]}
+                           Middleware(EventLimit, most=most)]}
 
 
 def busy() -> Response:
