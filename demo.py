@@ -42,7 +42,7 @@ from mvit import CheckpointError, charts
 from mvit.attention import BlockAttention
 from mvit.benchmark import PUBLISHED, count_parameters, fastest
 from mvit.crowd import MOST_EVENTS, app_options, made_once
-from mvit.examples import example_files
+from mvit.examples import example_files, thumbnails
 from mvit.files import CHECKPOINTS, read_json, version, write_json
 from mvit.inference import Answer, Classifier, as_pixels
 from mvit.picture import PictureError, enlarge, load_picture, to_network_size
@@ -617,7 +617,7 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
                                     buttons=[], alt_text="The picture you gave")
             # gr.Examples would put a new gr.Image in the place of ours when one is chosen.
             files = example_files()
-            examples = gr.Dataset(components=[picture], samples=[[file] for file in files], type="index",
+            examples = gr.Dataset(components=[picture], samples=[[file] for file in thumbnails()], type="index",
                                   label="Or one of these", samples_per_page=12)
             examples.click(files.__getitem__, examples, picture, **AT_ONCE)
             gr.Markdown("Drawn by this page's own code (`mvit/examples.py`), except the tower, a photo that comes with "
