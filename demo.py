@@ -103,6 +103,9 @@ CSS = """
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
 .chart svg text, .charts svg text { font-family: var(--font) !important; }
+.page-alert { position: fixed; top: 16px; right: 16px; z-index: 100; max-width: min(420px, 90vw); padding: 12px 16px;
+              border: 1px solid var(--error-border-color); border-radius: var(--radius-lg);
+              background: var(--error-background-fill); color: var(--error-text-color); }
 .note, .note p { font-size: var(--text-sm); color: var(--note, #64748b); }
 """
 
@@ -112,6 +115,23 @@ CSS = """
 # launch() bound how many are at work, mvit.crowd how many wait.
 AT_ONCE = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 LAST = {**AT_ONCE, "trigger_mode": "always_last"}  # what changes while the page is still at work on it is not forgotten
+
+# Gradio shows no words of what goes wrong with an event that is not queued (6.31).
+SHOW_ERRORS = """() => {
+    const fetched = window.fetch
+    window.fetch = async (...request) => {
+        const response = await fetched(...request)
+        if (!response.ok && response.url.includes('/gradio_api/run/')) response.clone().json().then(({error}) => {
+            if (!error) return
+            const alert = document.querySelector('.page-alert') ?? document.createElement('div')
+            Object.assign(alert, {className: 'page-alert', role: 'alert', textContent: error})
+            document.querySelector('.gradio-container').append(alert)
+            clearTimeout(window.alerted)
+            window.alerted = setTimeout(() => alert.remove(), 10000)
+        }, () => {})
+        return response
+    }
+}"""
 
 # Gradio gives its examples no words for those who cannot see them; their files' names are such words.
 NAME_EXAMPLES = """() => {
@@ -787,6 +807,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             with gr.Tab("Training", id="training") as train_it:
                 gr.Markdown("How these weights came to be, and what they get right and wrong.")
                 figures = gr.HTML()
+        page.load(None, js=SHOW_ERRORS, api_visibility="private")
         page.load(None, js=NAME_EXAMPLES, api_visibility="private")
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(opened, checkpoint, [tabs, checkpoint, figures, *costs], **AT_ONCE).then(

@@ -336,13 +336,14 @@ def test_who_comes_when_the_page_is_busy_is_told_so(browser):
         words = demo.gr.Textbox()
         demo.gr.Button("now").click(str, words, words, queue=False)
         demo.gr.Button("in turn").click(str, words, words, api_name="queued")
+        page.load(None, js=demo.SHOW_ERRORS)
     page.queue(max_size=0)
     page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", app_kwargs=app_options(most=0))
     try:
         visitor = browser.new_page()
         visitor.goto(page.local_url)
         visitor.get_by_role("button", name="now").click()
-        visitor.get_by_text(BUSY).wait_for()
+        visitor.get_by_role("alert").filter(has_text=BUSY).wait_for(timeout=10_000)
         request = urllib.request.Request(f"{page.local_url}gradio_api/call/queued", b'{"data": [""]}',
                                          {"Content-Type": "application/json"})
         with pytest.raises(urllib.error.HTTPError) as refused:
