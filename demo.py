@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import atexit
 import base64
-import binascii
 import hashlib
 import html
 import inspect
@@ -217,12 +216,14 @@ def pack(seen: Image.Image) -> str:
 
 
 def unpack(pixels: str) -> Image.Image:
-    """The picture of :func:`pack`, whose size follows from the number of pixels: at most 256 × 256 of them."""
+    """The picture of :func:`pack`, whose size follows from the number of pixels: 1 to 256 × 256 of them."""
     try:
-        raw = base64.b64decode(pixels[:MOST_PIXELS_TEXT], validate=True)
+        raw = base64.b64decode(pixels, validate=True) if len(pixels) <= MOST_PIXELS_TEXT else b""
         side = math.isqrt(len(raw) // 3)
+        if not side or len(raw) != 3 * side * side:
+            raise ValueError("another number of bytes")
         return Image.frombytes("RGB", (side, side), raw)
-    except (TypeError, ValueError, binascii.Error) as error:
+    except (TypeError, ValueError) as error:
         raise gr.Error("This is no picture that the page has sent. Load it again.", print_exception=False) from error
 
 
@@ -789,7 +790,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
     begun_with[:] = checkpoints
     shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
     classifier, (heading, request) = load_classifier(checkpoints[0]), describe(str(checkpoints[0]))
-    with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         pixels = gr.Textbox(pack(classifier(load_picture(example_files()[0])).seen), visible=False)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
@@ -823,7 +824,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
     # What is queued: the endpoint and measurements. More of them than MOST_EVENTS waiting are refused.
     page.queue(max_size=MOST_EVENTS)
     # Gradio (6.31) keeps for each program that ever called a set of its calls under way, and searches them all.
-    page._queue.pending_event_ids_session = LRUCache(2 * MOST_EVENTS)
+    page._queue.pending_event_ids_session = LRUCache(2000)  # as many as of its messages
     return page
 
 
