@@ -303,16 +303,15 @@ def test_thirty_who_open_the_page_at_once_have_all_of_it_soon(served):
     assert report["longest_s"] < 10  # the aim is 5 on an idle machine; a test machine seldom is
 
 
-@pytest.mark.parametrize("mode", ["page", "api"])
-def test_a_crowd_is_answered_and_leaves_no_memory_behind(served, mode):
+@pytest.mark.parametrize(("mode", "requests"), [("page", 200), ("api", 600)])
+def test_a_crowd_is_answered_and_leaves_little_memory_behind(served, mode, requests):
     address, process = served
-    report = load(address, mode, visitors=20, requests=400, pid=process.pid)
-    assert (report["answers"], report["errors"]) == (400, {})
+    report = load(address, mode, visitors=20, requests=requests, pid=process.pid)
+    assert (report["answers"], report["errors"]) == (requests, {})
     assert report["p95_s"] < 3
-    # What remains of 360 calls: 80 MB where each leaves a state. tests/load.py shows more in ten thousand.
+    # 540 calls take 130 MB where each leaves a state, and 60 where 300 of them do; tests/load.py shows it in thousands.
     memory = report["memory_mb"]
-    if mode == "api" and memory["end"]:
-        assert memory["end"] < memory["warm"] + 70
+    assert memory["end"] is None or memory["end"] < memory["warm"] + 100
 
 
 @pytest.mark.parametrize("kilobytes", [50, 200])
