@@ -40,7 +40,7 @@ from PIL import Image
 from mvit import CheckpointError, charts
 from mvit.attention import BlockAttention
 from mvit.benchmark import PUBLISHED, count_parameters, fastest
-from mvit.crowd import MOST_EVENTS, app_options, made_once
+from mvit.crowd import MOST_EVENTS, app_options, keep_memory_together, made_once
 from mvit.examples import example_files, thumbnails
 from mvit.files import CHECKPOINTS, read_json, version, write_json
 from mvit.inference import Answer, Classifier, as_pixels
@@ -849,6 +849,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     # Two threads of two cores each would wait for one another; one visitor alone has his answer as soon.
     torch.set_num_threads(1)
+    keep_memory_together()
     # max_threads: handlers at work at once. They share one interpreter, so that more would not be faster; some more
     # than there are cores, since some wait for files. state_session_capacity: Gradio keeps a copy of the page's
     # configuration (200 kB) for each visitor and for each call of the endpoint, and of its own accord 10,000 of them.
