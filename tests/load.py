@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 
@@ -125,11 +126,15 @@ async def load(address: str, mode: str, visitors: int, requests: int, pid: int |
     begin_memory, warm, seconds, errors = memory(pid), [], [], Counter()
     numbers, left = count(int(time.time()) % 65536 * 256), iter(range(requests))
     # A connection is left before the server closes it, which it does after five seconds.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=2 * visitors, keepalive_expiry=3)
-    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits, trust_env=False) as client:
-        pages = await asyncio.gather(*(Page.open(client) for _ in range(visitors if mode == "page" else 0)))
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=3)
+    async with AsyncExitStack() as stack:
+        # A client for each visitor: one for all of them spends its time on searching its connections.
+        clients = [await stack.enter_async_context(httpx.AsyncClient(
+            base_url=address, timeout=120, limits=limits, trust_env=False, verify=False)) for _ in range(visitors)]
+        pages = await asyncio.gather(*map(Page.open, clients if mode == "page" else []))
 
         async def visit(visitor: int) -> None:
+            client = clients[visitor]
             for number in left:  # shared: each takes the next
                 try:
                     file = await upload(client, numbers) if mode != "open" else None
