@@ -4,11 +4,15 @@ Host and port as everywhere in Gradio: the environment variables GRADIO_SERVER_N
 """
 
 import argparse
+import asyncio
 import atexit
+import base64
 import hashlib
 import html
+import inspect
 import io
 import json
+import math
 import os
 import re
 import signal
@@ -18,18 +22,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before the import, which reads it
+# After every event Gradio (6.31) makes a table of the last 10,000 for its /monitoring, which takes longer than ours.
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
+import anyio.to_thread
 import gradio as gr
+import torch
+from gradio.utils import LRUCache
 from PIL import Image
 
 from mvit import CheckpointError
 from mvit.benchmark.measuring import PUBLISHED, count_parameters, fastest
-from mvit.data.examples import example_files
+from mvit.data.examples import example_files, thumbnails
 from mvit.data.pictures import PictureError, enlarge, load_picture, to_network_size
 from mvit.explain.attention import BlockAttention
 from mvit.explain.probes import Probes
@@ -51,7 +61,8 @@ from mvit.explain.unfolding import (
 )
 from mvit.inference.classifier import Answer, Classifier, as_pixels
 from mvit.page import charts
-from mvit.storage.files import CHECKPOINTS, read_json, write_json
+from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together, made_once
+from mvit.storage.files import CHECKPOINTS, read_json, version, write_json
 
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
 
@@ -92,8 +103,35 @@ CSS = """
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 24px; }
 .charts figure { margin: 0; } .charts figcaption { font-weight: 700; margin-bottom: 6px; }
 .chart svg text, .charts svg text { font-family: var(--font) !important; }
+.page-alert { position: fixed; top: 16px; right: 16px; z-index: 100; max-width: min(420px, 90vw); padding: 12px 16px;
+              border: 1px solid var(--error-border-color); border-radius: var(--radius-lg);
+              background: var(--error-background-fill); color: var(--error-text-color); }
 .note, .note p { font-size: var(--text-sm); color: var(--note, #64748b); }
 """
+
+# How events are sent. Not queued, as each takes milliseconds: the answer comes with the request. What is queued comes
+# over the page's one event stream, which the server ends when it has answered all; on a slow line the page takes an
+# event that it sends meanwhile for one that this stream will answer, and waits for ever (gradio 6.31). The threads of
+# launch() bound how many are at work, mvit.page.crowd how many wait.
+AT_ONCE = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+LAST = {**AT_ONCE, "trigger_mode": "always_last"}  # what changes while the page is still at work on it is not forgotten
+
+# Gradio shows no words of what goes wrong with an event that is not queued (6.31).
+SHOW_ERRORS = """() => {
+    const fetched = window.fetch
+    window.fetch = async (...request) => {
+        const response = await fetched(...request)
+        if (!response.ok && response.url.includes('/gradio_api/run/')) response.clone().json().then(({error}) => {
+            if (!error) return
+            const alert = document.querySelector('.page-alert') ?? document.createElement('div')
+            Object.assign(alert, {className: 'page-alert', role: 'alert', textContent: error})
+            document.querySelector('.gradio-container').append(alert)
+            clearTimeout(window.alerted)
+            window.alerted = setTimeout(() => alert.remove(), 10000)
+        }, () => {})
+        return response
+    }
+}"""
 
 # Gradio gives its examples no words for those who cannot see them; their files' names are such words.
 NAME_EXAMPLES = """() => {
@@ -111,6 +149,9 @@ FOLLOW_TAB = """() => {
     address.searchParams.set('tab', 'TAB')
     if (window.followTabs) history.replaceState(null, '', address)
 }"""
+WANT = "(pixels, checkpoint) => checkpoint + pixels"
+WANT_IF_OPEN = """(pixels, checkpoint, wanted) =>
+    document.querySelector('#unfold')?.offsetParent ? checkpoint + pixels : wanted"""
 # Each step of the walk has buttons of its own; who steps on by the keyboard stays on them.
 KEEP_FOCUS = """() => setTimeout(() => {
     const same = [...document.querySelectorAll('.walk-NAME')].find(button => button.offsetParent)
@@ -119,6 +160,7 @@ KEEP_FOCUS = """() => setTimeout(() => {
 CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
+MOST_PIXELS_TEXT = 4 * 256 * 256  # characters of base64
 WELCOME = "The network sees your whole picture, shrunk, with grey bars if it is not square. Here is what it gets."
 
 # --------------------------------------------------------------------------- checkpoints
@@ -137,21 +179,21 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
         CheckpointError: in one sentence, why it cannot be used.
     """
     weights = Path(checkpoint) / "model.safetensors"
-    with _loading:
-        return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
+    return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
 
 
-# The tabs ask at the same moment; one of them is to load, and torch cannot trace two networks at once.
-_loading = threading.Lock()
-
-
-@lru_cache(maxsize=4)
+@made_once(maxsize=4)  # nor can torch trace two networks at once
 def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
     return Classifier(checkpoint)
 
 
+begun_with: list[Path] = []  # the weights that the page was built with
+
+
 def usable(checkpoint: str) -> Classifier:
-    """The checkpoint's classifier; one that cannot be used is said so on the page."""
+    """The checkpoint's classifier; one that is not on offer or cannot be used is said so on the page."""
+    if checkpoint not in dict(_choices(begun_with)).values():
+        raise gr.Error("The page does not offer these weights. Load it again.", print_exception=False)
     try:
         return load_classifier(checkpoint)
     except CheckpointError as error:
@@ -165,6 +207,27 @@ class Subject(NamedTuple):
     checkpoint: str
 
 
+def pack(seen: Image.Image) -> str:
+    """A square RGB picture as text: its pixels in base64.
+
+    The page keeps it and sends it with what it asks about the picture. Nothing has to be remembered for a visitor, and
+    nobody's picture is forgotten because others came.
+    """
+    return base64.b64encode(seen.tobytes()).decode()
+
+
+def unpack(pixels: str) -> Image.Image:
+    """The picture of :func:`pack`, whose size follows from the number of pixels: 1 to 256 × 256 of them."""
+    try:
+        raw = base64.b64decode(pixels, validate=True) if len(pixels) <= MOST_PIXELS_TEXT else b""
+        side = math.isqrt(len(raw) // 3)
+        if not side or len(raw) != 3 * side * side:
+            raise ValueError("another number of bytes")
+        return Image.frombytes("RGB", (side, side), raw)
+    except (TypeError, ValueError) as error:
+        raise gr.Error("This is no picture that the page has sent. Load it again.", print_exception=False) from error
+
+
 # --------------------------------------------------------------------------- the Classify tab
 
 
@@ -176,20 +239,20 @@ def confidences(file: str, checkpoint: str) -> dict[str, float]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def show_answer(file: str | None, checkpoint: str, subject: Subject) -> tuple:
+def show_answer(file: str | None, checkpoint: str) -> tuple:
     """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
 
-    Last the subject of the Unfold tab, which keeps its picture when there is no new one.
+    Last the picture for the Unfold tab, packed; it keeps its own when there is no new one.
     """
     if not file:
-        return None, None, WELCOME, subject._replace(checkpoint=checkpoint)
+        return None, None, WELCOME, gr.skip()
     try:
         begin = time.perf_counter()
         answer = load_classifier(checkpoint)(load_picture(file))
         milliseconds = 1000 * (time.perf_counter() - begin)
     except (CheckpointError, PictureError) as error:
-        return None, None, f"### {error}", subject._replace(checkpoint=checkpoint)
-    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), Subject(answer.seen, checkpoint)
+        return None, None, f"### {error}", gr.skip()
+    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), pack(answer.seen)
 
 
 def remark(answer: Answer, milliseconds: float) -> str:
@@ -218,6 +281,18 @@ def inside(subject: Subject, number: int) -> BlockInside:
     model = usable(subject.checkpoint).model
     insides = look_inside(model, as_pixels(to_network_size(subject.seen, model.config.image_size)))
     return insides[min(number, len(insides)) - 1]
+
+
+def unfold(pixels: str, checkpoint: str, number: int, view: str) -> list:
+    """All of the Unfold tab: the guided walk, the lens, and the free mode at a block."""
+    return list(_unfold(pixels, checkpoint, version(Path(checkpoint)), number, view))
+
+
+@made_once(maxsize=64)  # of 150 kB; above all the picture that everybody begins with
+def _unfold(pixels: str, checkpoint: str, _version: tuple, number: int, view: str) -> tuple:
+    subject = Subject(unpack(pixels), checkpoint)
+    parts = *walk_figures(subject), lens_table(subject), *choose_block(subject, number, view)
+    return tuple(as_png(part) if isinstance(part, Image.Image) else part for part in parts)
 
 
 def walk_figures(subject: Subject) -> list:
@@ -250,6 +325,10 @@ def lens_table(subject: Subject) -> str:
             f"measured on the {html.escape(probes.measured_on)}.</p>")
 
 
+def another_block(pixels: str, checkpoint: str, number: int, view: str) -> tuple:
+    return choose_block(Subject(unpack(pixels), checkpoint), number, view)
+
+
 def choose_block(subject: Subject, number: int, view: str) -> tuple:
     """Another block: its controls, beginning at the place whose attention is least even, and all its figures.
 
@@ -271,9 +350,10 @@ def choose_block(subject: Subject, number: int, view: str) -> tuple:
     )
 
 
-def attend(subject: Subject, number: int, layer: int, head: int, row: int, column: int,
+def attend(pixels: str, checkpoint: str, number: int, layer: int, head: int, row: int, column: int,
            view: str) -> tuple[Image.Image, Image.Image, str]:
     """What a place attends to: over the picture, head by head, and in words."""
+    subject = Subject(unpack(pixels), checkpoint)
     return show_attention(subject.seen, inside(subject, number).attention, layer, head, row, column, view)
 
 
@@ -301,8 +381,18 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
                       "there reaches it through convolutions.")
 
 
-def clicked(event: gr.SelectData, subject: Subject, number: int, layer: int, head: int, view: str) -> tuple:
+async def clicked(event: gr.SelectData, *options) -> tuple:
+    """What :func:`place` gives, in the order of the clicks: of quick ones the last is what remains on the page."""
+    async with _in_order:
+        return await anyio.to_thread.run_sync(place, event, *options)
+
+
+_in_order = asyncio.Lock()  # which is fair
+
+
+def place(event: gr.SelectData, pixels: str, checkpoint: str, number: int, layer: int, head: int, view: str) -> tuple:
     """A click in a figure of the block's map: the row and column there, and what that place attends to."""
+    subject = Subject(unpack(pixels), checkpoint)
     block = inside(subject, number).attention
     H, W = block.map_size
     x, y = event.index                                                              # pixels of the figure
@@ -318,7 +408,7 @@ def with_accuracy(result: dict | None) -> list[dict]:
     return [m for m in fastest(result["models"] if result else []) if m["accuracy"] is not None]
 
 
-@lru_cache(maxsize=16)
+@made_once(maxsize=16)
 def efficiency_figures(text: str) -> tuple[str, str]:
     """A benchmark's chart and table, as HTML; without a result only what was published.
 
@@ -359,7 +449,16 @@ def show_efficiency(result: dict | None) -> list:
     return [*efficiency_figures(text), *(gr.DownloadButton(value=file, interactive=bool(file)) for file in files)]
 
 
-@lru_cache(maxsize=16)
+def show_measured(result: dict | None) -> list | dict:
+    """What this visitor has measured; the chart stays as it is where nothing was."""
+    return show_efficiency(result) if result else gr.skip()
+
+
+def shipped_benchmark() -> list:
+    return show_efficiency(read_json(CHECKPOINTS / "benchmark.json"))
+
+
+@made_once(maxsize=16)
 def download_files(text: str) -> tuple[str, ...]:
     """The files for a result, given as JSON: made once as well."""
     result, folder = json.loads(text), Path(tempfile.mkdtemp(prefix="mvit-efficiency-"))
@@ -432,6 +531,11 @@ def kill(process: subprocess.Popen) -> None:
 
 def training_figures(checkpoint: str) -> str:
     """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
+    return _training_figures(checkpoint, version(Path(checkpoint)))
+
+
+@made_once(maxsize=16)
+def _training_figures(checkpoint: str, _version: tuple) -> str:
     history, evaluation, run = (read_json(Path(checkpoint) / f"{name}.json")
                                 for name in ("history", "evaluation", "run"))
     figures, begun = [], ""
@@ -510,19 +614,24 @@ def figure_output(alt_text: str, **options) -> gr.Image:
     return image
 
 
-def figure_file(figure: Image.Image, cache: Path) -> str:
-    """The figure as a PNG file in the cache, whole at every moment, whoever else is making the same."""
+def as_png(figure: Image.Image) -> bytes:
     buffer = io.BytesIO()
     figure.save(buffer, "PNG", compress_level=1)  # a click waits for it
-    file = cache / hashlib.sha256(buffer.getvalue()).hexdigest() / "figure.png"
+    return buffer.getvalue()
+
+
+def figure_file(figure: Image.Image | bytes, cache: Path) -> str:
+    """The figure, or the PNG of one, as a file in the cache, whole at every moment, whoever else makes the same."""
+    png = figure if isinstance(figure, bytes) else as_png(figure)
+    file = cache / hashlib.sha256(png).hexdigest() / "figure.png"
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as part:
-        part.write(buffer.getvalue())
+        part.write(png)
     os.replace(part.name, file)  # anew each time: what is old is deleted
     return str(file)
 
 
-def classify_tab(subject: gr.State, checkpoint: gr.Dropdown) -> None:
+def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
     with gr.Row():
         with gr.Column():
@@ -530,9 +639,9 @@ def classify_tab(subject: gr.State, checkpoint: gr.Dropdown) -> None:
                                     buttons=[], alt_text="The picture you gave")
             # gr.Examples would put a new gr.Image in the place of ours when one is chosen.
             files = example_files()
-            examples = gr.Dataset(components=[picture], samples=[[file] for file in files], type="index",
+            examples = gr.Dataset(components=[picture], samples=[[file] for file in thumbnails()], type="index",
                                   label="Or one of these", samples_per_page=12)
-            examples.click(files.__getitem__, examples, picture, api_visibility="private", show_progress="hidden")
+            examples.click(files.__getitem__, examples, picture, **AT_ONCE)
             gr.Markdown("Drawn by this page's own code (`mvit/data/examples.py`), except the tower, a photo that comes "
                         "with Gradio and is none of the ten: see what the network says then.", elem_classes="note")
         with gr.Column():
@@ -544,15 +653,15 @@ def classify_tab(subject: gr.State, checkpoint: gr.Dropdown) -> None:
                                           elem_id="seen")
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(WELCOME)
-    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint, subject],
-          [label, shown, verdict, subject], api_visibility="private", show_progress="minimal",
-          trigger_mode="always_last")
-    # For programs: the same without the page around it, by the weights that the page begins with.
+    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, pixels],
+          **{**LAST, "show_progress": "minimal"})
+    # For programs: the same without the page around it, by the weights that the page begins with. As many at once as
+    # there are threads; it is queued, since programs fetch the answer by a request of its own.
     gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,
-                                   api_name="classify", api_description=confidences.__doc__)
+                                   concurrency_limit=None, api_name="classify", api_description=confidences.__doc__)
 
 
-def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
+def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """The guided walk, the free mode and the lens, over the picture that was classified last."""
     gr.Markdown("What happens inside: the network cuts its map into patches, *unfolds* it, lets places attend to each "
                 "other, and folds it back. Here with the picture that was last on the first tab, or an example.")
@@ -567,7 +676,7 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
                                 button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
                                                    min_width=100, elem_classes=f"walk-{name.lower()}")
                                 button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
-                                             api_visibility="private").then(
+                                             **AT_ONCE).then(
                                     None, js=KEEP_FOCUS.replace("NAME", name.lower()), api_visibility="private")
                         with gr.Row():
                             with gr.Column(scale=3):
@@ -607,24 +716,30 @@ def unfold_tab(page: gr.Blocks, subject: gr.State) -> None:
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()
-    # "always_last": what changes while the page is still at work on it must not be forgotten.
-    private = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
-    controls = [layer, head, row, column, view]
-    gr.on([page.load, subject.change], walk_figures, subject, parts, **private)
-    gr.on([page.load, subject.change], lens_table, subject, table, **private)
-    gr.on([page.load, subject.change, number.input], choose_block, [subject, number, view],
-          [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words], **private)
+    subject, controls = [pixels, checkpoint], [layer, head, row, column, view]
+    block_parts = [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words]
+    # What the tab is to show, which follows the subject while the tab is open; its figures are made when it changes.
+    wanted = gr.Textbox("", visible=False)
+    tab.select(None, subject, wanted, js=WANT, api_visibility="private")
+    gr.on([pixels.change, checkpoint.change], None, [*subject, wanted], wanted, js=WANT_IF_OPEN,
+          api_visibility="private")
+    wanted.change(unfold, [*subject, number, view], [*parts, table, *block_parts], **LAST)
+    number.input(another_block, [*subject, number, view], block_parts, **LAST)
     # Not preprocessed: Gradio would refuse a click that, another block on its way, comes with the old one's choices.
-    gr.on([control.input for control in controls], attend, [subject, number, *controls], [figure, heads, words],
-          preprocess=False, **private)
+    gr.on([control.input for control in controls], attend, [*subject, number, *controls], [figure, heads, words],
+          preprocess=False, **LAST)
     # Every click is sent: of clicks that wait, "always_last" sends the first once more (6.31).
-    gr.on([figure.select, grid.select], clicked, [subject, number, layer, head, view],
-          [row, column, figure, heads, words], preprocess=False, **{**private, "trigger_mode": "multiple"})
-    layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **private)
+    gr.on([figure.select, grid.select], clicked, [*subject, number, layer, head, view],
+          [row, column, figure, heads, words], preprocess=False, **{**LAST, "trigger_mode": "multiple"})
+    layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **LAST)
 
 
-def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
-    """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it."""
+def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> list[gr.Component]:
+    """What the network costs against a ResNet-50: as measured by us, as published, and here if one asks for it.
+
+    Returns:
+        What is filled when the page is opened, by :func:`shipped_benchmark`.
+    """
     gr.Markdown("What accuracy costs. Each bubble is a network: further right is faster, higher is more accurate, and "
                 "its area is its number of parameters. Filled: speed measured on one machine. Dashed: published "
                 "figures, from another.")
@@ -640,26 +755,29 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> None:
             with gr.Row():
                 saved = [gr.DownloadButton(what, size="sm", min_width=60) for what in ("PNG", "SVG", "JSON")]
     table = gr.HTML()
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    shown = [chart, table, *saved]
-    page.load(lambda: read_json(CHECKPOINTS / "benchmark.json"), None, result, **private).then(
-        show_efficiency, result, shown, **private)
-    buttons = [measure, cancel]
-    measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **private).then(
-        measure_here, checkpoint, [progress, result], concurrency_limit=None, **private).then(
-        show_efficiency, result, shown, **private).then(
-        lambda: (gr.Button(interactive=True), gr.Button(interactive=False)), None, buttons, **private)
-    cancel.click(stop_measuring, None, None, **private)
+    shown, buttons = [chart, table, *saved], [measure, cancel]
+    # The one event of the page's that is queued: only the queue tells of a generator's progress.
+    measure.click(lambda: (gr.Button(interactive=False), gr.Button(interactive=True)), None, buttons, **AT_ONCE).then(
+        measure_here, checkpoint, [progress, result], **{**AT_ONCE, "queue": True}, concurrency_limit=None).then(
+        show_measured, result, shown, **AT_ONCE).then(
+        lambda: (gr.Button(interactive=True), gr.Button(interactive=False)), None, buttons, **AT_ONCE)
+    cancel.click(stop_measuring, None, None, **AT_ONCE)
     page.unload(stop_measuring)
+    return shown
 
 
-def linked_tab(request: gr.Request) -> gr.Tabs:
-    """The tab that the page's address names, if it names one."""
+def opened(checkpoint: str, request: gr.Request) -> tuple:
+    """What a page is given when it is opened, in one answer.
+
+    The tab that its address names, if it names one; the weights, also those trained since the start; and what the
+    Training and Efficiency tabs show.
+    """
     tab = request.query_params.get("tab")
-    return gr.Tabs(selected=tab) if tab in ("classify", "unfold", "efficiency", "training") else gr.skip()
+    named = gr.Tabs(selected=tab) if tab in ("classify", "unfold", "efficiency", "training") else gr.skip()
+    return named, gr.Dropdown(_choices(begun_with)), training_figures(checkpoint), *shipped_benchmark()
 
 
-def describe(checkpoint: str | Path) -> tuple[str, str]:
+def describe(checkpoint: str) -> tuple[str, str]:
     """The page's heading and the task, as these weights have them, as Markdown."""
     model = usable(checkpoint).model
     size, names = model.config.image_size, model.config.class_names
@@ -670,36 +788,44 @@ def describe(checkpoint: str | Path) -> tuple[str, str]:
 
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen."""
-    classifier, (heading, request) = load_classifier(checkpoints[0]), describe(checkpoints[0])
-    with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        subject = gr.State(Subject(classifier(load_picture(example_files()[0])).seen, str(checkpoints[0])))
+    begun_with[:] = checkpoints
+    shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
+    classifier, (heading, request) = load_classifier(checkpoints[0]), describe(str(checkpoints[0]))
+    with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        pixels = gr.Textbox(pack(classifier(load_picture(example_files()[0])).seen), visible=False)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
                 title = gr.Markdown(heading)
             with gr.Column(scale=1, min_width=200):
-                checkpoint = gr.Dropdown(_choices(checkpoints), label="Weights", interactive=True, filterable=False)
+                checkpoint = gr.Dropdown(_choices(begun_with), label="Weights", interactive=True, filterable=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_it:
                 task = gr.Markdown(request)
-                classify_tab(subject, checkpoint)
-            with gr.Tab("Unfold", id="unfold") as unfold_it:
-                unfold_tab(page, subject)
+                classify_tab(pixels, checkpoint)
+            with gr.Tab("Unfold", id="unfold", elem_id="unfold") as unfold_it:
+                unfold_tab(unfold_it, pixels, checkpoint)
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:
-                efficiency_tab(page, checkpoint)
+                costs = efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
                 gr.Markdown("How these weights came to be, and what they get right and wrong.")
                 figures = gr.HTML()
+        page.load(None, js=SHOW_ERRORS, api_visibility="private")
         page.load(None, js=NAME_EXAMPLES, api_visibility="private")
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
-        page.load(linked_tab, None, tabs, api_visibility="private").then(None, js=FOLLOW, api_visibility="private")
+        page.load(opened, checkpoint, [tabs, checkpoint, figures, *costs], **AT_ONCE).then(
+            None, js=FOLLOW, api_visibility="private")
         for tab in (classify_it, unfold_it, weigh_it, train_it):
             tab.select(None, js=FOLLOW_TAB.replace("TAB", tab.id), api_visibility="private")
-        gr.on([page.load, checkpoint.change], training_figures, checkpoint, figures, api_visibility="private",
-              show_progress="hidden", trigger_mode="always_last")
-        checkpoint.change(describe, checkpoint, [title, task], api_visibility="private", show_progress="hidden",
-                          trigger_mode="always_last")
-        # Weights that were trained since the page was started.
-        page.load(lambda: gr.Dropdown(_choices(checkpoints)), None, checkpoint, api_visibility="private")
+        checkpoint.change(training_figures, checkpoint, figures, **LAST)
+        checkpoint.change(describe, checkpoint, [title, task], **LAST)
+    # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which
+    # takes longer than the network. Python looks it up where it is noted.
+    for component in {type(block) for block in page.blocks.values()}:
+        component.__init__.__signature__ = inspect.signature(component.__init__)
+    # What is queued: the endpoint and measurements. More of them than MOST_EVENTS waiting are refused.
+    page.queue(max_size=MOST_EVENTS)
+    # Gradio (6.31) keeps for each program that ever called a set of its calls under way, and searches them all.
+    page._queue.pending_event_ids_session = LRUCache(2000)  # as many as of its messages
     return page
 
 
@@ -722,7 +848,15 @@ def main(arguments: list[str] | None = None) -> int:
     except (CheckpointError, gr.Error) as error:
         print(error, file=sys.stderr)
         return 2
-    page.launch(theme=THEME, css=CSS, max_file_size="50mb")
+    # Two threads of two cores each would wait for one another; one visitor alone has his answer as soon.
+    torch.set_num_threads(1)
+    keep_memory_together()
+    # max_threads: handlers at work at once. They share one interpreter, so that more would not be faster; some more
+    # than there are cores, since some wait for files. state_session_capacity: Gradio keeps a copy of the page's
+    # configuration (200 kB) for each visitor and for each call of the endpoint, and of its own accord 10,000 of them.
+    # It holds the choices of the page's controls and nothing that cannot be had again.
+    page.launch(theme=THEME, css=CSS, max_file_size="50mb", max_threads=8, state_session_capacity=300,
+                app_kwargs=app_options())
     return 0
 
 

@@ -45,6 +45,15 @@ def read_json(file: Path) -> dict | list | None:
         return None
 
 
+def version(folder: Path) -> tuple:
+    """Changes whenever a file in the folder does: of each the name, the size and the time of its last change."""
+    try:
+        files = sorted((entry.name, entry.stat()) for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return ()
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in files)
+
+
 def exchange(a: Path, b: Path) -> bool:
     """Exchange two files or folders of one file system in one step; returns whether that can be had, as on Linux."""
     if sys.platform != "linux":
