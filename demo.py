@@ -35,6 +35,7 @@ from mvit.files import CHECKPOINTS, read_json, write_json
 from mvit.inference import Answer, Classifier, as_pixels
 from mvit.picture import PictureError, enlarge, load_picture, to_network_size
 from mvit.probes import Probes
+from mvit.reader import Reader
 from mvit.unfolding import (
     SIZE,
     WALK,
@@ -51,6 +52,7 @@ from mvit.unfolding import (
     strongest,
     unfolding_figure,
 )
+from mvit.uploads import guard
 
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
 
@@ -166,11 +168,16 @@ class Subject(NamedTuple):
 
 # --------------------------------------------------------------------------- the Classify tab
 
+read_picture = Reader()
 
-def confidences(file: str, checkpoint: str) -> dict[str, float]:
+
+def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
     """The endpoint /classify: one picture in, the confidence of every class out."""
+    if not file:
+        raise gr.Error("There is no picture: upload one, and give its path.", print_exception=False)
+    classifier = usable(checkpoint)
     try:
-        return usable(checkpoint)(load_picture(file)).confidences
+        return classifier(read_picture(file, classifier.model.config.image_size)).confidences
     except PictureError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -184,7 +191,8 @@ def show_answer(file: str | None, checkpoint: str, subject: Subject) -> tuple:
         return None, None, WELCOME, subject._replace(checkpoint=checkpoint)
     try:
         begin = time.perf_counter()
-        answer = load_classifier(checkpoint)(load_picture(file))
+        classifier = load_classifier(checkpoint)
+        answer = classifier(read_picture(file, classifier.model.config.image_size))
         milliseconds = 1000 * (time.perf_counter() - begin)
     except (CheckpointError, PictureError) as error:
         return None, None, f"### {error}", subject._replace(checkpoint=checkpoint)
@@ -699,6 +707,8 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
                           trigger_mode="always_last")
         # Weights that were trained since the page was started.
         page.load(lambda: gr.Dropdown(_choices(checkpoints)), None, checkpoint, api_visibility="private")
+    guard(page)
+    read_picture.start()
     return page
 
 

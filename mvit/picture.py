@@ -93,7 +93,9 @@ def _read(stream: BinaryIO) -> Image.Image:
         image.load()
         with suppress(Exception):  # unreadable EXIF is no reason to refuse the picture
             ImageOps.exif_transpose(image, in_place=True)
-        picture = _to_rgb(image)
+        image = _to_8_bit(image)  # each step lets go of what the one before has made: a picture may be 200 MB
+        image = _on_white(image)
+        picture = image.convert("RGB")
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
@@ -124,21 +126,14 @@ def _explain(head: bytes) -> str:
     return "This is not a picture that can be read: please choose a JPEG or PNG file that opens in other programs."
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # I;16, I;16B, I, F
-        image = _to_8_bit(image)
-    if image.has_transparency_data:
-        image = image if image.mode == "RGBA" else image.convert("RGBA")
-        image.paste("white", mask=ImageChops.invert(image.getchannel("A")))  # in place: there is no second copy
-    return image.convert("RGB")
-
-
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Grey levels of 16 or 32 bits or floating point to mode L, or LA if one level is declared transparent.
 
-    White is 65535, or 1.0; values outside 0 to white mean another scale, and then the darkest finite value is black
+    Other modes have 8 bits and stay. White is 65535, or 1.0; values outside 0 to white mean another scale, and then the darkest finite value is black
     and the brightest white. What is not a number is black.
     """
+    if not image.mode.startswith(("I", "F")):  # I;16, I;16B, I, F
+        return image
     black, white = (0, 1) if image.mode == "F" else (0, 65535)
     lowest, highest = np.inf, -np.inf
     for _, levels in _bands(image):
@@ -156,6 +151,15 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
             band.putalpha(Image.fromarray(levels != image.info["transparency"]))
         grey.paste(band, (0, top))
     return grey
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """What is transparent becomes white, in place where the mode is RGBA already."""
+    if not image.has_transparency_data:
+        return image
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
+    image.paste("white", mask=ImageChops.invert(image.getchannel("A")))
+    return image
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, np.ndarray]]:

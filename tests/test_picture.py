@@ -3,7 +3,6 @@
 import random
 import struct
 import warnings
-import zlib
 from contextlib import suppress
 from io import BytesIO
 
@@ -11,28 +10,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from mvit.picture import CIFAR10_MEAN, MAX_PIXELS, PictureError, enlarge, load_picture, to_network_size
+from mvit.picture import (
+    CIFAR10_MEAN,
+    JPEG_SIDE,
+    MAX_PIXELS,
+    MAX_SIDE,
+    PictureError,
+    enlarge,
+    load_picture,
+    to_network_size,
+)
+from tests.hostile import HEIC, good_files, noise, png, saved
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, about damaged files
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
-
-
-def saved(image: Image.Image, format: str, **options) -> BytesIO:
-    image.save(file := BytesIO(), format, **options)
-    return file
-
-
-def png(width: int, height: int, depth: int, colour_type: int, rows: bytes) -> BytesIO:
-    """A PNG by its specification, with correct checksums, whether or not the rows are what the header promises."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    file = b"\x89PNG\r\n\x1a\n"
-    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
-        file += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-    return BytesIO(file)
-
-
-def noise(width: int = 40, height: int = 30) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
 def refusal(file) -> str:
@@ -150,8 +141,9 @@ def test_path_and_stream_are_read_alike(tmp_path):
     (b"A cat sat on the mat.\n", "not a picture"),
     (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a cat -->\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     (b"<!doctype html><title>A cat</title><svg/>", "not a picture"),
-    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "HEIC"),
-    (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64), "HEIC"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "damaged"),
+    (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64), "damaged"),
+    (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1" + bytes(64), "damaged"),
     (b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(64), "video"),
     (saved(Image.new("RGB", (4, 4)), "EPS").getvalue(), "EPS"),
     (saved(Image.new("RGB", (4, 4)), "PDF").getvalue(), "PDF"),
