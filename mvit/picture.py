@@ -129,8 +129,8 @@ def _explain(head: bytes) -> str:
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Grey levels of 16 or 32 bits or floating point to mode L, or LA if one level is declared transparent.
 
-    Other modes have 8 bits and stay. White is 65535, or 1.0; values outside 0 to white mean another scale, and then the darkest finite value is black
-    and the brightest white. What is not a number is black.
+    Other modes have 8 bits and stay. White is 65535, or 1.0; values outside 0 to white mean another scale, and then the
+    darkest finite value is black and the brightest white. What is not a number is black.
     """
     if not image.mode.startswith(("I", "F")):  # I;16, I;16B, I, F
         return image

@@ -9,6 +9,7 @@ A pool of workers (multiprocessing and with it concurrent.futures, pebble and lo
 in every worker and after every picture that took one down.
 """
 
+import gc
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -25,7 +27,7 @@ from mvit.picture import PictureError, load_picture, to_network_size
 
 SECONDS = 2
 MEGABYTES = 450  # 50 megapixels decoded, once more as RGB, and what the process has anyway
-AT_ONCE = 2  # children; other pictures wait for their turn
+AT_ONCE = 3  # children, so that two slow ones do not hold up the others; beyond it pictures wait for their turn
 PIXELS, REFUSAL = b"+", b"-"  # an answer's first byte
 UNREADABLE = "This picture takes too long to read, or too much memory: please save it smaller, as JPEG or PNG."
 
@@ -38,7 +40,8 @@ class Reader:
     def __init__(self) -> None:
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
-        self._connection: socket.socket | None = None  # to the process that waits
+        self._process: subprocess.Popen[bytes] | None = None  # the one that waits
+        self._connection = socket.socket()  # to it, once it is there
 
     def __call__(self, file: str | Path, size: int) -> Image.Image:
         """What :func:`mvit.picture.load_picture` and :func:`mvit.picture.to_network_size` make of a file.
@@ -64,24 +67,32 @@ class Reader:
         return Image.frombytes("RGB", (size, size), answer[1:])
 
     def start(self) -> None:
-        """Start the process that waits, so that the first picture does not wait for it."""
+        """Start the process that waits if there is none, so that the first picture does not wait for it."""
         with self._lock:
-            if self._connection is None:
-                self._start()
+            self._start()
+
+    def close(self) -> None:
+        """End the process that waits, as the end of the page does too."""
+        with self._lock:
+            if self._process is not None:
+                self._connection.close()
+                self._process.wait()
+                self._process = None
 
     def _start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
         self._connection, its = socket.socketpair()
         with its:  # in a session of its own: Ctrl-C is for the page, and its end is the end of the connection
-            subprocess.Popen([sys.executable, "-W", "ignore", "-m", "mvit.reader"], stdin=its, start_new_session=True,
-                             stdout=subprocess.DEVNULL, cwd=Path(__file__).parent.parent,
-                             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})  # a process with threads is not forked
+            self._process = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "mvit.reader"], cwd=Path(__file__).parent.parent,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # who forks has no threads
+                stdin=its, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def _hand_over(self, its: socket.socket) -> None:
         with self._lock:
-            try:
-                socket.send_fds(self._connection, [b"."], [its.fileno()])
-            except (OSError, AttributeError):  # it was killed, or not yet started
-                self._start()
+            self._start()
+            with suppress(OSError):  # killed in this moment: there will be no answer
                 socket.send_fds(self._connection, [b"."], [its.fileno()])
 
 
@@ -102,6 +113,8 @@ def main() -> None:
     """Fork a child for every connection that comes through standard input, until that is closed."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries them
     connection = socket.socket(fileno=os.dup(0))
+    Image.init()  # loads all of Pillow's plugins: not in every child
+    gc.freeze()  # what is never collected stays shared with the children
     while True:
         byte, connections, _, _ = socket.recv_fds(connection, 1, 1)
         if not byte:

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +23,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-# 48 x 32 pixels: red, blue from column 16, green in the lower left; HEVC. (What reads HEIC here writes none.)
+from mvit.picture import PictureError
+from mvit.reader import Reader
+
+# 48 x 32 pixels: red, blue from column 16, the lower half green; HEVC. (What reads HEIC here writes none.)
 HEIC = base64.b64decode(
     "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAb5tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAADRpbG9jAA"
     "AAAERAAAIAAQAAAAAB4gABAAAAAAAAAM0AAgAAAAACrwABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVpbmZlAgAAAAABAABodmMxAAAAABVp"
@@ -34,6 +38,8 @@ HEIC = base64.b64decode(
     "Cl5d9NrRv5vH56Vrqlyw3HrD0G1P3KogTtzDa5PcZ1fndSRmC4fHvEYrQRAd9G6y+bIkrTax6HirE+6Xf+bGRh1b774V/b6tsVifZxN1J/OmgL"
     "g62dsfW9++omhsZYu38n5Pg4U0/8SfhwiuHgAAAABkV4aWYAAE1NACoAAAAIAAEBEgADAAAAAQABAAAAAAAA"
 )
+
+MB = 1_000_000
 
 # --------------------------------------------------------------------------- files by their specification
 
@@ -58,9 +64,11 @@ def png(width: int, height: int, depth: int, colour_type: int, rows: bytes, befo
 
 
 def blank_png(width: int, height: int, depth: int, colour_type: int, channels: int) -> bytes:
-    row = bytes(1 + (width * depth * channels + 7) // 8)
-    packer = zlib.compressobj(1)
-    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    packer, left, data = zlib.compressobj(1), height * (1 + (width * depth * channels + 7) // 8), []
+    while left > 0:
+        data.append(packer.compress(bytes(min(left, MB))))
+        left -= MB
+    data = b"".join(data) + packer.flush()
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
@@ -88,7 +96,6 @@ def big(format: str, width: int = 8192, height: int = 6144, mode: str = "RGB", *
     return saved(Image.linear_gradient("L").resize((width, height)).convert(mode), format, **options).getvalue()
 
 
-MB = 1_000_000
 HURTS: dict[str, Callable[[], bytes]] = {
     "JPEG of 1,500 scans": lambda: repeated_scans(8000, 6000, 1500),
     "PNG of 1 x 50,000,000": lambda: blank_png(1, 50 * MB, 1, 0, 1),
@@ -130,7 +137,8 @@ def good_files() -> dict[str, bytes]:
     return {name: file if isinstance(file, bytes) else file.getvalue() for name, file in {
         "JPEG": saved(picture, "JPEG"), "JPEG, progressive": saved(picture, "JPEG", progressive=True),
         "PNG": saved(picture, "PNG"), "PNG, 16 bits": saved(Image.effect_noise((40, 30), 60).convert("I;16"), "PNG"),
-        "PNG, palette": saved(picture.quantize(), "PNG", transparency=3), "GIF": saved(picture, "GIF", **frames),
+        "PNG, palette": saved(picture.quantize(), "PNG", transparency=3), "GIF": saved(picture, "GIF"),
+        "GIF, animated": saved(picture, "GIF", **frames),
         "WEBP": saved(picture, "WEBP"), "WEBP, animated": saved(picture, "WEBP", lossless=True, **frames),
         "AVIF": saved(picture, "AVIF"), "HEIF": HEIC, "TIFF": saved(picture, "TIFF"),
         "TIFF, LZW": saved(picture, "TIFF", compression="tiff_lzw"),
@@ -163,3 +171,100 @@ def mutated(rng: random.Random) -> bytes:
         if not content:
             break
     return bytes(content[: len(content) if rng.random() < 0.8 else rng.randrange(len(content) + 1)])
+
+
+# --------------------------------------------------------------------------- read them
+
+
+@dataclass
+class Reading:
+    """What became of a file: the words of its refusal, if it was refused; how long that took."""
+
+    name: str
+    refusal: str | None
+    seconds: float
+
+
+def read_all(files: Iterable[tuple[str, bytes]]) -> tuple[list[Reading], list[Reading], int]:
+    """Have a reader read files, two at a time, and all the while a good one again and again.
+
+    Returns:
+        Of the files and of the good one what became of them, and the most bytes that a process of the reader has held.
+    """
+    reader, good, largest, done = Reader(), [], 0, threading.Event()
+
+    def read(name: str, file: Path) -> Reading:
+        begin, refusal = time.monotonic(), None
+        try:
+            reader(file, 32)
+        except PictureError as error:
+            refusal = str(error)
+        return Reading(name, refusal, time.monotonic() - begin)
+
+    def send(item: tuple[int, tuple[str, bytes]]) -> Reading:
+        number, (name, content) = item
+        file = Path(folder) / str(number)
+        file.write_bytes(content)
+        try:
+            return read(name, file)
+        finally:
+            file.unlink()
+
+    def read_good() -> None:
+        while not done.wait(0.02):
+            good.append(read("good", Path(folder) / "good"))
+
+    def watch() -> None:
+        nonlocal largest
+        while not done.wait(0.005):
+            largest = max(largest, *map(resident, family(os.getpid())))
+
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(2) as two, ThreadPoolExecutor(2) as others:
+        (Path(folder) / "good").write_bytes(good_files()["PNG"])
+        reader.start()
+        futures = [others.submit(job) for job in (read_good, watch)]
+        try:
+            readings = list(two.map(send, enumerate(files)))
+        finally:
+            done.set()
+        for future in futures:
+            future.result()
+        reader.close()
+    return readings, good, largest
+
+
+def family(process: int) -> list[int]:
+    """The process ids of all that a process has started, and what these have."""
+    try:
+        children = Path(f"/proc/{process}/task").glob("*/children")
+        own = [int(child) for file in children for child in file.read_text().split()]
+    except OSError:  # it has ended
+        return []
+    return [*own, *(descendant for child in own for descendant in family(child))]
+
+
+def resident(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def main(count: int) -> None:
+    rng = random.Random(0)
+    for what, files in (("known to hurt", ((name, make()) for name, make in HURTS.items())),
+                        (f"{count:,} mutated", (("mutated", mutated(rng)) for _ in range(count)))):
+        readings, good, largest = read_all(files)
+        for reading in readings:
+            if reading.name in HURTS or reading.seconds > 1:
+                print(f"{reading.seconds:6.2f} s  {reading.name}: {reading.refusal or 'read'}")
+        waits = sorted(reading.seconds for reading in good)
+        median = 1000 * waits[len(waits) // 2]
+        print(f"{what}: {sum(not reading.refusal for reading in readings)} read, the rest refused; the longest took "
+              f"{max(reading.seconds for reading in readings):.2f} s, the largest process {largest / MB:.0f} MB.\n"
+              f"A good picture was meanwhile read {len(good)} times, in {median:.0f} ms (median) to "
+              f" {waits[-1]:.2f} s, and refused {sum(reading.refusal is not None for reading in good)} times.")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
