@@ -57,7 +57,8 @@ def load_picture(file: str | Path | BinaryIO) -> Image.Image:
 
     Cameras' rotation (EXIF) is applied. Transparent parts become white: that is what lies behind a picture on most
     pages, so it is how its maker saw it. Grey levels of more than 8 bits are scaled to 8, not clipped. Of an
-    animation the first frame is taken.
+    animation the first frame is taken. A JPEG of 4096 pixels or more on both sides is decoded at a half, quarter or
+    eighth of them.
 
     Args:
         file: a path, or a seekable file open for reading bytes, which is read from its start and left open.
@@ -98,7 +99,7 @@ def _read(stream: BinaryIO) -> Image.Image:
         picture = image.convert("RGB")
     except PictureError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large() from error
     except UnidentifiedImageError as error:
         stream.seek(0)

@@ -28,6 +28,10 @@ from mvit.picture import PictureError, load_picture, to_network_size
 SECONDS = 2
 MEGABYTES = 450  # 50 megapixels decoded, once more as RGB, and what the process has anyway
 AT_ONCE = 3  # children, so that two slow ones do not hold up the others; beyond it pictures wait for their turn
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",  # who forks has no threads
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # a child's memory is new: in large pages that takes a third less time
+}
 PIXELS, REFUSAL = b"+", b"-"  # an answer's first byte
 UNREADABLE = "This picture takes too long to read, or too much memory: please save it smaller, as JPEG or PNG."
 
@@ -86,7 +90,7 @@ class Reader:
         with its:  # in a session of its own: Ctrl-C is for the page, and its end is the end of the connection
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "mvit.reader"], cwd=Path(__file__).parent.parent,
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # who forks has no threads
+                env={**os.environ, **ENVIRONMENT},
                 stdin=its, stdout=subprocess.DEVNULL, start_new_session=True)
 
     def _hand_over(self, its: socket.socket) -> None:

@@ -263,7 +263,7 @@ def main(count: int) -> None:
         print(f"{what}: {sum(not reading.refusal for reading in readings)} read, the rest refused; the longest took "
               f"{max(reading.seconds for reading in readings):.2f} s, the largest process {largest / MB:.0f} MB.\n"
               f"A good picture was meanwhile read {len(good)} times, in {median:.0f} ms (median) to "
-              f" {waits[-1]:.2f} s, and refused {sum(reading.refusal is not None for reading in good)} times.")
+              f"{waits[-1]:.2f} s, and refused {sum(reading.refusal is not None for reading in good)} times.")
 
 
 if __name__ == "__main__":
