@@ -41,6 +41,7 @@ from mvit import CheckpointError
 from mvit.benchmark.measuring import PUBLISHED, count_parameters, fastest
 from mvit.data.examples import example_files, thumbnails
 from mvit.data.pictures import PictureError, enlarge, load_picture, to_network_size
+from mvit.data.reader import Reader
 from mvit.explain.attention import BlockAttention
 from mvit.explain.probes import Probes
 from mvit.explain.unfolding import (
@@ -62,6 +63,7 @@ from mvit.explain.unfolding import (
 from mvit.inference.classifier import Answer, Classifier, as_pixels
 from mvit.page import charts
 from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together, made_once
+from mvit.page.uploads import guard
 from mvit.storage.files import CHECKPOINTS, read_json, version, write_json
 
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
@@ -230,11 +232,16 @@ def unpack(pixels: str) -> Image.Image:
 
 # --------------------------------------------------------------------------- the Classify tab
 
+read_picture = Reader()
 
-def confidences(file: str, checkpoint: str) -> dict[str, float]:
+
+def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
     """The endpoint /classify: one picture in, the confidence of every class out."""
+    if not file:
+        raise gr.Error("There is no picture: upload one, and give its path.", print_exception=False)
+    classifier = usable(checkpoint)
     try:
-        return usable(checkpoint)(load_picture(file)).confidences
+        return classifier(read_picture(file, classifier.model.config.image_size)).confidences
     except PictureError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
@@ -248,7 +255,8 @@ def show_answer(file: str | None, checkpoint: str) -> tuple:
         return None, None, WELCOME, gr.skip()
     try:
         begin = time.perf_counter()
-        answer = load_classifier(checkpoint)(load_picture(file))
+        classifier = load_classifier(checkpoint)
+        answer = classifier(read_picture(file, classifier.model.config.image_size))
         milliseconds = 1000 * (time.perf_counter() - begin)
     except (CheckpointError, PictureError) as error:
         return None, None, f"### {error}", gr.skip()
@@ -826,6 +834,8 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
     page.queue(max_size=MOST_EVENTS)
     # Gradio (6.31) keeps for each program that ever called a set of its calls under way, and searches them all.
     page._queue.pending_event_ids_session = LRUCache(2000)  # as many as of its messages
+    guard(page)
+    read_picture.start()
     return page
 
 

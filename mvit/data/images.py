@@ -15,8 +15,9 @@ from torch import Tensor
 
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.model import CIFAR10_CLASSES
+from mvit.storage.files import ROOT
 
-CANONICAL_ROOT = Path(__file__).parent.parent.parent / "data"
+CANONICAL_ROOT = ROOT / "data"
 LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
 PADDING = 4  # pixels around an image before it is cropped at random
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}

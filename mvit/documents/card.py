@@ -13,9 +13,8 @@ from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
-from mvit.storage.files import CHECKPOINTS
+from mvit.storage.files import CHECKPOINTS, ROOT
 
-ROOT = CHECKPOINTS.parent
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run
 
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-CHECKPOINTS = Path(__file__).parent.parent.parent / "checkpoints"  # what the project ships, and training replaces
+ROOT = Path(__file__).parent.parent.parent  # of the project
+CHECKPOINTS = ROOT / "checkpoints"  # what the project ships, and training replaces
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 

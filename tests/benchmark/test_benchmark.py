@@ -10,9 +10,9 @@ from torch import nn
 
 import mvit.compat  # noqa: F401
 from mvit import MobileViT, mobilevit_xxs
+from mvit.benchmark import measuring as benchmark
 from mvit.benchmark.measuring import Contender, best, count_flops, fastest, measure, ratios, resnet50
-from mvit.benchmark.measuring import measuring as benchmark
-from mvit.inference.classifier import variants as fast
+from mvit.inference import variants as fast
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mvit.data import images as data
 from mvit.data.images import (
     DataError,
     Split,
@@ -15,7 +16,6 @@ from mvit.data.images import (
     mean_and_std,
     rand_augment,
 )
-from mvit.data.images import images as data
 from mvit.model import CIFAR10_CLASSES
 from tests.conftest import CLASSES
 

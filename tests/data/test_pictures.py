@@ -3,7 +3,6 @@
 import random
 import struct
 import warnings
-import zlib
 from contextlib import suppress
 from io import BytesIO
 
@@ -11,28 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from mvit.data.pictures import CIFAR10_MEAN, MAX_PIXELS, PictureError, enlarge, load_picture, to_network_size
+from mvit.data.pictures import (
+    CIFAR10_MEAN,
+    FORMATS,
+    JPEG_SIDE,
+    MAX_PIXELS,
+    MAX_SIDE,
+    PictureError,
+    enlarge,
+    load_picture,
+    to_network_size,
+)
+from tests.data.hostile import HEIC, good_files, noise, png, saved
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow's, about damaged files
 WHITE, RED, BLUE = (255, 255, 255), (255, 0, 0), (0, 0, 255)
-
-
-def saved(image: Image.Image, format: str, **options) -> BytesIO:
-    image.save(file := BytesIO(), format, **options)
-    return file
-
-
-def png(width: int, height: int, depth: int, colour_type: int, rows: bytes) -> BytesIO:
-    """A PNG by its specification, with correct checksums, whether or not the rows are what the header promises."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
-    file = b"\x89PNG\r\n\x1a\n"
-    for name, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
-        file += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-    return BytesIO(file)
-
-
-def noise(width: int = 40, height: int = 30) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
 
 
 def refusal(file) -> str:
@@ -127,6 +119,30 @@ def test_other_scales(dtype, levels, expected):
     assert np.asarray(loaded)[0].tolist() == [[level] * 3 for level in expected]
 
 
+def test_levels_are_scaled_by_those_of_the_whole_picture():
+    levels = np.linspace(-10, 40, 1500 * 2000, dtype="f4").reshape(1500, 2000)  # more than are looked at at once
+    loaded = load_picture(saved(Image.fromarray(levels), "TIFF"))
+    expected = np.interp(levels, (-10, 40), (0, 255))
+    assert np.abs(np.asarray(loaded)[..., 0] - expected).max() <= 0.5
+
+
+def test_what_phones_make_is_read():
+    loaded = load_picture(BytesIO(HEIC))
+    assert loaded.size == (48, 32)
+    for place, colour in (((8, 8), RED), ((30, 8), BLUE), ((30, 24), (0, 255, 0))):
+        np.testing.assert_allclose(loaded.getpixel(place), colour, atol=8)
+
+
+@pytest.mark.parametrize(("size", "decoded"), [
+    ((2 * JPEG_SIDE - 1, 4200), (2 * JPEG_SIDE - 1, 4200)), ((4200, 2 * JPEG_SIDE), (2100, JPEG_SIDE))])
+def test_a_huge_jpeg_is_decoded_smaller_and_looks_the_same(size, decoded):
+    picture = Image.effect_noise((64, 64), 90).convert("RGB").resize(size)
+    loaded = load_picture(file := saved(picture, "JPEG", quality=90))
+    assert loaded.size == decoded
+    whole = to_network_size(Image.open(file))
+    assert np.abs(np.asarray(to_network_size(loaded)).astype(int) - whole).max() <= 1
+
+
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_first_frame(format):
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, BLUE)]
@@ -150,8 +166,9 @@ def test_path_and_stream_are_read_alike(tmp_path):
     (b"A cat sat on the mat.\n", "not a picture"),
     (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a cat -->\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
     (b"<!doctype html><title>A cat</title><svg/>", "not a picture"),
-    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "HEIC"),
-    (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64), "HEIC"),
+    (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64), "damaged"),
+    (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64), "damaged"),
+    (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1" + bytes(64), "damaged"),
     (b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(64), "video"),
     (saved(Image.new("RGB", (4, 4)), "EPS").getvalue(), "EPS"),
     (saved(Image.new("RGB", (4, 4)), "PDF").getvalue(), "PDF"),
@@ -168,15 +185,15 @@ def test_not_a_file(tmp_path):
     assert "opened" in refusal("cat\0.png")
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "AVIF", "TIFF", "BMP", "JPEG2000", "PPM"])
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.9])
 def test_truncated(format, part):
-    content = saved(noise(), format).getvalue()
-    assert load_picture(BytesIO(content)).size == (40, 30)
+    content = good_files()[format]
+    assert load_picture(BytesIO(content)).width in (40, 48)
     assert refusal(BytesIO(content[: int(part * len(content))]))
 
 
-@pytest.mark.parametrize("size", [(60000, 60000), (12000, 12000), (2, MAX_PIXELS // 2 + 1)])
+@pytest.mark.parametrize("size", [(60000, 60000), (12000, 12000), (2, MAX_PIXELS // 2 + 1), (1, MAX_SIDE + 1)])
 @pytest.mark.parametrize("on_warning", ["ignore", "error"])  # Pillow refuses the first size, warns of the second
 def test_bomb_is_refused_by_its_header(monkeypatch, size, on_warning):
     warnings.simplefilter(on_warning)

@@ -20,9 +20,10 @@ import train
 from mvit import MobileViT, mobilevit_xxs
 from mvit.data.images import Split
 from mvit.evaluation import accuracy as evaluate
+from mvit.training import output
+from mvit.training import run as training
 from mvit.training.optimizers import Muon, build_optimizers
-from mvit.training.run import Processes, Settings, TrainingError, augmented, batches, learning_rate, output
-from mvit.training.run import run as training
+from mvit.training.run import Processes, Settings, TrainingError, augmented, batches, learning_rate
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent

@@ -1,0 +1,58 @@
+"""What a request may hold: of files only those that were uploaded, of values only what the page's components take."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+NOT_UPLOADED = "This file was not uploaded: please give the picture itself."
+UNFIT = "This request does not fit the page: please load the page anew, or see its API."
+
+
+def guard(page: gr.Blocks) -> None:
+    """Have every request's values checked before anything is done with them, or refused in one sentence.
+
+    By itself Gradio opens any path that comes without ``meta``, fetches an address that stands in its place, and
+    answers what it does not expect with a traceback in the log and the server's paths on the page (6.31). What fails
+    here fails by what was sent: no handler of ours has run yet. (On the instance: Gradio writes a .pyi file beside the
+    source of every subclass.)
+    """
+    preprocess = page.preprocess_data
+
+    async def checked(block_fn: Any, inputs: list, *arguments: Any, **options: Any) -> list:
+        try:
+            for path in paths_in(inputs):
+                check_uploaded(path, Path(page.GRADIO_CACHE))
+            return await preprocess(block_fn, inputs, *arguments, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(UNFIT, print_exception=False) from error
+
+    page.preprocess_data = checked
+
+
+def check_uploaded(path: Any, cache: Path) -> None:
+    """Raise a gr.Error unless a path leads to a regular file below the folder into which Gradio puts uploads.
+
+    The words are the same whether or not there is such a file.
+    """
+    try:
+        file = Path(path).resolve()
+        uploaded = file.is_relative_to(cache.resolve()) and file.is_file()
+    except (TypeError, ValueError, OSError, RuntimeError):  # no path; a null character; too long; a loop of links
+        uploaded = False
+    if not uploaded:
+        raise gr.Error(NOT_UPLOADED, print_exception=False)
+
+
+def paths_in(value: Any) -> Iterator[Any]:
+    """What stands as the path of a file anywhere in a request's values; None and "" stand for no file."""
+    if isinstance(value, dict):
+        if value.get("path") not in (None, ""):
+            yield value["path"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from paths_in(part)
