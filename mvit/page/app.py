@@ -1,0 +1,84 @@
+"""The page, put together from its tabs."""
+
+import inspect
+from pathlib import Path
+
+import gradio as gr
+from gradio.utils import LRUCache
+
+from mvit.benchmark.measuring import count_parameters
+from mvit.data.examples import example_files
+from mvit.data.pictures import load_picture
+from mvit.page.checkpoints import begun_with, choices, load_classifier, usable
+from mvit.page.classify import classify_tab, read_picture
+from mvit.page.crowd import MOST_EVENTS
+from mvit.page.efficiency import efficiency_tab, shipped_benchmark
+from mvit.page.events import AT_ONCE, LAST
+from mvit.page.pictures import pack
+from mvit.page.training import training_figures, training_tab
+from mvit.page.unfold import unfold_tab
+from mvit.page.uploads import guard
+
+TABS = ("classify", "unfold", "efficiency", "training")
+
+
+def opened(checkpoint: str, request: gr.Request) -> tuple:
+    """What a page is given when it is opened, in one answer.
+
+    The tab that its address names, if it names one; the weights, also those trained since the start; and what the
+    Training and Efficiency tabs show.
+    """
+    tab = request.query_params.get("tab")
+    named = gr.Tabs(selected=tab) if tab in TABS else gr.skip()
+    return named, gr.Dropdown(choices()), training_figures(checkpoint), *shipped_benchmark()
+
+
+def describe(checkpoint: str) -> tuple[str, str]:
+    """The page's heading and the task, as these weights have them, as Markdown."""
+    model = usable(checkpoint).model
+    size, names = model.config.image_size, model.config.class_names
+    return (f"# A vision transformer with {count_parameters(model) / 1e6:.2f} M parameters\n"
+            f"MobileViT-XXS, trained on pictures of {size} × {size} pixels. See what it sees.",
+            f"Give it a picture; it says which of these it is: {', '.join(names)}.")
+
+
+def build_page(checkpoints: list[Path]) -> gr.Blocks:
+    """The page over these checkpoints, the first one chosen."""
+    begun_with[:] = checkpoints
+    shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
+    classifier, (heading, request) = load_classifier(checkpoints[0]), describe(str(checkpoints[0]))
+    with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        pixels = gr.Textbox(pack(classifier(load_picture(example_files()[0])).seen), visible=False)
+        with gr.Row(equal_height=True):
+            with gr.Column(scale=3):
+                title = gr.Markdown(heading)
+            with gr.Column(scale=1, min_width=200):
+                checkpoint = gr.Dropdown(choices(), label="Weights", interactive=True, filterable=False)
+        with gr.Tabs(overflow_behavior="wrap") as tabs:
+            with gr.Tab("Classify", id="classify") as classify_it:
+                task = gr.Markdown(request)
+                classify_tab(pixels, checkpoint)
+            with gr.Tab("Unfold", id="unfold", elem_id="unfold") as unfold_it:
+                unfold_tab(unfold_it, pixels, checkpoint)
+            with gr.Tab("Efficiency", id="efficiency") as weigh_it:
+                costs = efficiency_tab(page, checkpoint)
+            with gr.Tab("Training", id="training") as train_it:
+                figures = training_tab()
+        # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
+        page.load(opened, checkpoint, [tabs, checkpoint, figures, *costs], **AT_ONCE).then(
+            None, js="() => mvit.followTabs()", api_visibility="private")
+        for tab in (classify_it, unfold_it, weigh_it, train_it):
+            tab.select(None, js=f"() => mvit.tabOpened('{tab.id}')", api_visibility="private")
+        checkpoint.change(training_figures, checkpoint, figures, **LAST)
+        checkpoint.change(describe, checkpoint, [title, task], **LAST)
+    # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which
+    # takes longer than the network. Python looks it up where it is noted.
+    for component in {type(block) for block in page.blocks.values()}:
+        component.__init__.__signature__ = inspect.signature(component.__init__)
+    # What is queued: the endpoint and measurements. More of them than MOST_EVENTS waiting are refused.
+    page.queue(max_size=MOST_EVENTS)
+    # Gradio (6.31) keeps for each program that ever called a set of its calls under way, and searches them all.
+    page._queue.pending_event_ids_session = LRUCache(2000)  # as many as of its messages
+    guard(page)
+    read_picture.start()
+    return page

@@ -1,0 +1,48 @@
+"""The weights that can be chosen on the page."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from mvit.inference.classifier import Classifier
+from mvit.model import CheckpointError
+from mvit.page.crowd import made_once
+from mvit.storage.files import CHECKPOINTS
+
+begun_with: list[Path] = []  # the weights that the page was built with
+
+
+def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
+    """The folders that can be chosen on the page, the one to begin with first."""
+    found = [config.parent for config in folder.glob("*/config.json") if not config.parent.name.startswith(".")]
+    return sorted(found, key=lambda path: (path.name != "strong", path.name != "reference", path.name))
+
+
+def choices() -> list[tuple[str, str]]:
+    """(name, folder) of each checkpoint on offer, also of those trained since the page was started."""
+    return [(path.name, str(path)) for path in dict.fromkeys([*begun_with, *find_checkpoints()])]
+
+
+def load_classifier(checkpoint: str | Path) -> Classifier:
+    """The checkpoint's classifier, loaded anew when training has replaced the files.
+
+    Raises:
+        CheckpointError: in one sentence, why it cannot be used.
+    """
+    weights = Path(checkpoint) / "model.safetensors"
+    return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
+
+
+@made_once(maxsize=4)  # nor can torch trace two networks at once
+def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
+    return Classifier(checkpoint)
+
+
+def usable(checkpoint: str) -> Classifier:
+    """The checkpoint's classifier; one that is not on offer or cannot be used is said so on the page."""
+    if checkpoint not in dict(choices()).values():
+        raise gr.Error("The page does not offer these weights. Load it again.", print_exception=False)
+    try:
+        return load_classifier(checkpoint)
+    except CheckpointError as error:
+        raise gr.Error(str(error), print_exception=False) from error

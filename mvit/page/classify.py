@@ -1,0 +1,96 @@
+"""The Classify tab: a picture in, the confidence of each class out."""
+
+import time
+from functools import partial
+
+import gradio as gr
+
+from mvit.data.examples import example_files, thumbnails
+from mvit.data.pictures import PictureError, enlarge
+from mvit.data.reader import Reader
+from mvit.inference.classifier import Answer
+from mvit.model import CheckpointError
+from mvit.page.checkpoints import load_classifier, usable
+from mvit.page.events import AT_ONCE, LAST
+from mvit.page.pictures import figure_output, pack, picture_input
+
+UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
+WELCOME = "The network sees your whole picture, shrunk, with grey bars if it is not square. Here is what it gets."
+
+read_picture = Reader()
+
+
+def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
+    """The endpoint /classify: one picture in, the confidence of every class out."""
+    if not file:
+        raise gr.Error("There is no picture: upload one, and give its path.", print_exception=False)
+    classifier = usable(checkpoint)
+    try:
+        return classifier(read_picture(file, classifier.model.config.image_size)).confidences
+    except PictureError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def show_answer(file: str | None, checkpoint: str) -> tuple:
+    """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
+
+    Last the picture for the Unfold tab, packed; it keeps its own when there is no new one.
+    """
+    if not file:
+        return None, None, WELCOME, gr.skip()
+    try:
+        begin = time.perf_counter()
+        classifier = load_classifier(checkpoint)
+        answer = classifier(read_picture(file, classifier.model.config.image_size))
+        milliseconds = 1000 * (time.perf_counter() - begin)
+    except (CheckpointError, PictureError) as error:
+        return None, None, f"### {error}", gr.skip()
+    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), pack(answer.seen)
+
+
+def remark(answer: Answer, milliseconds: float) -> str:
+    """How far to trust an answer, and how long it took, as Markdown."""
+    name, confidence = answer.best
+    measured = answer.reliability
+    trust = measured["accuracy"] if measured else confidence
+    lines = []
+    if trust < UNSURE_BELOW:
+        lines.append(f"### Not sure\n“{name}” is only its best guess. The network knows "
+                     f"{len(answer.confidences)} classes and nothing else: whatever it is shown, it must name one.")
+    if measured:
+        low, high = round(100 * measured["confidence_from"]), round(100 * measured["confidence_to"])
+        lines.append(f"When it was {low} to {high} % confident on evaluation pictures, it was right in "
+                     f"**{measured['accuracy']:.0%}** of {measured['images']:,} cases.")
+    lines.append(f"The network took **{answer.milliseconds:.1f} ms**; with reading and resizing the picture, "
+                 f"{milliseconds:.0f} ms. That was one run after a pause: back to back it is faster, see Efficiency.")
+    return "\n\n".join(lines)
+
+
+def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
+    """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
+    with gr.Row():
+        with gr.Column():
+            picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
+                                    buttons=[], alt_text="The picture you gave")
+            # gr.Examples would put a new gr.Image in the place of ours when one is chosen.
+            files = example_files()
+            examples = gr.Dataset(components=[picture], samples=[[file] for file in thumbnails()], type="index",
+                                  label="Or one of these", samples_per_page=12)
+            examples.click(files.__getitem__, examples, picture, **AT_ONCE)
+            gr.Markdown("Drawn by this page's own code (`mvit/data/examples.py`), except the tower, a photo that comes "
+                        "with Gradio and is none of the ten: see what the network says then.", elem_classes="note")
+        with gr.Column():
+            label = gr.Label(label="What the network thinks it is")
+            with gr.Row():
+                with gr.Column(min_width=180, scale=0):
+                    gr.Markdown("**What it sees**")
+                    shown = figure_output("The 32 × 32 pixels that the network is given, enlarged", height=180,
+                                          elem_id="seen")
+                with gr.Column(min_width=160):
+                    verdict = gr.Markdown(WELCOME)
+    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, pixels],
+          **{**LAST, "show_progress": "minimal"})
+    # For programs: the same without the page around it, by the weights that the page begins with. As many at once as
+    # there are threads; it is queued, since programs fetch the answer by a request of its own.
+    gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,
+                                   concurrency_limit=None, api_name="classify", api_description=confidences.__doc__)

@@ -1,0 +1,74 @@
+"""The Training tab: how the weights came to be, and what they get right and wrong."""
+
+import html
+from pathlib import Path
+
+import gradio as gr
+
+from mvit.page import charts
+from mvit.page.crowd import made_once
+from mvit.storage.checkpoint import Records
+from mvit.storage.files import version
+
+
+def training_figures(checkpoint: str) -> str:
+    """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
+    return _training_figures(checkpoint, version(Path(checkpoint)))
+
+
+@made_once(maxsize=16)
+def _training_figures(checkpoint: str, _version: tuple) -> str:
+    records = Records.read(Path(checkpoint))
+    history, evaluation = records.history, records.evaluation
+    figures, begun = [], ""
+    try:
+        if history:
+            last = history[-1]
+            if records.epochs_before:
+                begun = (f" Epochs 1 to {records.epochs_before} are another run's, with other settings: the commands "
+                         "of both are in the weights' card.")
+            for quantity in ("accuracy", "loss"):
+                words = (f"{quantity} by epoch, after {last['epoch']} epochs: train {last[f'train_{quantity}']:.3f}, "
+                         f"{records.watched} {last[f'{records.watched}_{quantity}']:.3f}")
+                figures.append((quantity.capitalize(), charts.svg(charts.curves(history, quantity), 4.6, 3.2, words)))
+        if evaluation:
+            words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
+            title = f"Right in each class, in all {evaluation['accuracy']:.1%}"
+            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
+            figures.append(("What it mistakes for what, in percent", charts.svg(
+                charts.confusion(evaluation), 4.6, 4.6, most_mistaken(evaluation))))
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
+    if not figures:
+        return "<p>These weights came without the history of their training.</p>"
+    source = (f"<p class='note'>From history.json and evaluation.json of these weights{_evaluated(evaluation)}. The "
+              "training curves are over augmented pictures, and the training loss is against the training targets ("
+              f"smoothed labels, for instance).{begun}{_calibrated(evaluation)}</p>")
+    return "<div class='charts'>" + "".join(f"<figure><figcaption>{t}</figcaption>{f}</figure>" for t, f in figures
+                                            ) + f"</div>{source}"
+
+
+def most_mistaken(evaluation: dict) -> str:
+    """The confusion matrix in words: the three mistakes that are made most."""
+    names = evaluation["class_names"]
+    mistakes = sorted(((count, names[i], names[j]) for i, row in enumerate(evaluation["confusion_matrix"])
+                       for j, count in enumerate(row) if i != j), reverse=True)
+    return "Confusion matrix. Most often: " + ", ".join(f"{t} taken for {p} {n} times" for n, t, p in mistakes[:3])
+
+
+def _evaluated(evaluation: dict | None) -> str:
+    return f"; evaluated on: {html.escape(evaluation['split'])}, {evaluation['images']:,} images" if evaluation else ""
+
+
+def _calibrated(evaluation: dict | None) -> str:
+    if not evaluation or evaluation.get("temperature", 1) == 1:
+        return ""
+    before, after = (evaluation[f"calibration_error{which}"] for which in ("_at_temperature_1", ""))
+    return (f" Its confidences are scaled by a temperature of {evaluation['temperature']:g}: expected calibration "
+            f"error {after:.1%}, without it {before:.1%}.")
+
+
+def training_tab() -> gr.HTML:
+    """What :func:`training_figures` fills."""
+    gr.Markdown("How these weights came to be, and what they get right and wrong.")
+    return gr.HTML()

@@ -1,0 +1,245 @@
+"""The Unfold tab: a guided walk through a block, the block at choice (free mode), and the lens."""
+
+import asyncio
+import html
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio.to_thread
+import gradio as gr
+from PIL import Image
+
+from mvit.data.pictures import to_network_size
+from mvit.explain.attention import BlockAttention
+from mvit.explain.probes import Probes
+from mvit.explain.unfolding import (
+    SIZE,
+    WALK,
+    WALK_BLOCK,
+    BlockInside,
+    attention_figure,
+    folding_figure,
+    grid_figure,
+    guided_walk,
+    heads_figure,
+    look_inside,
+    most_decided,
+    shapes,
+    strongest,
+    unfolding_figure,
+)
+from mvit.inference.classifier import as_pixels
+from mvit.page.checkpoints import usable
+from mvit.page.crowd import made_once
+from mvit.page.events import AT_ONCE, LAST
+from mvit.page.pictures import as_png, figure_output, unpack
+from mvit.storage.checkpoint import Records
+from mvit.storage.files import version
+
+PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
+MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
+
+
+class Subject(NamedTuple):
+    """What the Unfold tab is about: a picture as the network is given it, and the folder of the weights."""
+
+    seen: Image.Image
+    checkpoint: str
+
+
+def inside(subject: Subject, number: int) -> BlockInside:
+    """What a block does with the picture (the last, if it has fewer); some milliseconds, so that nothing is kept."""
+    model = usable(subject.checkpoint).model
+    insides = look_inside(model, as_pixels(to_network_size(subject.seen, model.config.image_size)))
+    return insides[min(number, len(insides)) - 1]
+
+
+def unfold(pixels: str, checkpoint: str, number: int, view: str) -> list:
+    """All of the Unfold tab: the guided walk, the lens, and the free mode at a block."""
+    return list(_unfold(pixels, checkpoint, version(Path(checkpoint)), number, view))
+
+
+@made_once(maxsize=64)  # of 150 kB; above all the picture that everybody begins with
+def _unfold(pixels: str, checkpoint: str, _version: tuple, number: int, view: str) -> tuple:
+    subject = Subject(unpack(pixels), checkpoint)
+    parts = *walk_figures(subject), lens_table(subject), *choose_block(subject, number, view)
+    return tuple(as_png(part) if isinstance(part, Image.Image) else part for part in parts)
+
+
+def walk_figures(subject: Subject) -> list:
+    """A figure and a text for each step of the guided walk, one after the other."""
+    answer = usable(subject.checkpoint)(subject.seen)
+    steps = guided_walk(answer.seen, inside(subject, WALK_BLOCK), answer.confidences)
+    return [part for step in steps for part in (step.figure, f"### {step.title}\n{step.text}")]
+
+
+def lens_table(subject: Subject) -> str:
+    """What linear probes read out of the network at each depth, as an HTML table."""
+    classifier, probes = usable(subject.checkpoint), Probes.load(subject.checkpoint)
+    if probes is None or not probes.match(classifier.model):
+        return "<p>These weights have no probes; <code>python -m mvit.probes CHECKPOINT</code> makes them.</p>"
+    names = classifier.model.config.class_names
+    pixels = as_pixels(to_network_size(subject.seen, classifier.model.config.image_size))
+    said = []
+    for depth, probabilities in probes(classifier.model, pixels).items():
+        confidence, best = probabilities[0].max(0)
+        said.append((depth, names[best], confidence, f"{probes.accuracy[depth]:.1%}"))
+    evaluation = Records.read(Path(subject.checkpoint)).evaluation
+    right = f"{evaluation['accuracy']:.1%}" if evaluation and evaluation["split"] == probes.measured_on else ""
+    said.append(("all: its answer", *classifier(subject.seen).best, right))
+    cells = [f"<tr><th scope='row'>{depth}</th><td>{html.escape(name)}</td>"
+             f"<td><span class='bar' style='width:{60 * confidence:.0f}px'></span> {confidence:.0%}</td>"
+             f"<td>{right}</td></tr>" for depth, name, confidence, right in said]
+    return ("<table class='figures lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
+            f"<th>right on test pictures</th></tr></thead><tbody>{''.join(cells)}</tbody></table>"
+            "<p class='note'>Linear probes on each map's mean, and last the network's own answer; accuracies were "
+            f"measured on the {html.escape(probes.measured_on)}.</p>")
+
+
+def another_block(pixels: str, checkpoint: str, number: int, view: str) -> tuple:
+    return choose_block(Subject(unpack(pixels), checkpoint), number, view)
+
+
+def choose_block(subject: Subject, number: int, view: str) -> tuple:
+    """Another block: its controls, beginning at the place whose attention is least even, and all its figures.
+
+    All at once: what came a step later would undo what the visitor has clicked in between.
+    """
+    chosen, seen = inside(subject, number), subject.seen
+    block, (H, W) = chosen.attention, chosen.attention.map_size
+    layers = [*((str(i + 1), i) for i in range(len(block.layers))), ("all (rollout)", ROLLOUT)]
+    heads = [("mean", MEAN), *((str(i + 1), i) for i in range(block.layers[0].shape[2]))]
+    row, column = most_decided(block)
+    P, N = block.layers[0].shape[1], block.layers[0].shape[3]
+    return (
+        gr.Radio(layers, value=len(block.layers) - 1), gr.Radio(heads, value=MEAN, interactive=True),
+        gr.Slider(1, H, value=row + 1), gr.Slider(1, W, value=column + 1),
+        f"### {shapes(chosen)}\nThe map of {H} × {W} places is unfolded into {P} sequences of {N}. Places of one "
+        "colour are one sequence, and attend to each other only.",
+        grid_figure(seen, block), unfolding_figure(seen, block), folding_figure(chosen),
+        *show_attention(seen, block, len(block.layers) - 1, MEAN, row + 1, column + 1, view),
+    )
+
+
+def attend(pixels: str, checkpoint: str, number: int, layer: int, head: int, row: int, column: int,
+           view: str) -> tuple[Image.Image, Image.Image, str]:
+    """What a place attends to: over the picture, head by head, and in words."""
+    subject = Subject(unpack(pixels), checkpoint)
+    return show_attention(subject.seen, inside(subject, number).attention, layer, head, row, column, view)
+
+
+def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: int, row: int, column: int,
+                   view: str) -> tuple[Image.Image, Image.Image, str]:
+    (H, W), N = block.map_size, block.layers[0].shape[3]
+    # The controls follow a new block one after the other; until they all have, what they say may not exist in it.
+    layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
+    head = None if head == MEAN or layer == "rollout" else head
+    at = tuple(min(max(round(typed or 1), 1), size) - 1 for typed, size in ((row, H), (column, W)))
+    figures = (attention_figure(seen, block, layer, head, at if view != EVERYWHERE else None, view == PATCH),
+               heads_figure(seen, block, layer, at if view != EVERYWHERE else None, view == PATCH))
+    if view == EVERYWHERE:
+        return *figures, ("How much attention each place gets, on average over all that could look at it. A chosen "
+                          f"place counts again with “{PLACE}”.")
+    if view == PATCH:
+        return *figures, ("How much attention each patch gets from the framed place's patch: the mean over the "
+                          "positions in it, each of which looks at its own colour only.")
+    to_row, to_column, share = strongest(block, layer, head, at)
+    even = f"without choosing it would take {1 / N:.1%} from each of the {N} places of its colour"
+    if layer == "rollout":
+        even = "through all layers, and half of every layer is the place itself"
+    return *figures, (f"The framed place (row {at[0] + 1}, column {at[1] + 1}) takes most, **{share:.1%}**, from row "
+                      f"{to_row + 1}, column {to_column + 1}; {even}. It attends to no dark place: what is "
+                      "there reaches it through convolutions.")
+
+
+async def clicked(event: gr.SelectData, *options) -> tuple:
+    """What :func:`place` gives, in the order of the clicks: of quick ones the last is what remains on the page."""
+    async with _in_order:
+        return await anyio.to_thread.run_sync(place, event, *options)
+
+
+_in_order = asyncio.Lock()  # which is fair
+
+
+def place(event: gr.SelectData, pixels: str, checkpoint: str, number: int, layer: int, head: int, view: str) -> tuple:
+    """A click in a figure of the block's map: the row and column there, and what that place attends to."""
+    subject = Subject(unpack(pixels), checkpoint)
+    block = inside(subject, number).attention
+    H, W = block.map_size
+    x, y = event.index                                                              # pixels of the figure
+    row, column = int(y * H / SIZE) + 1, int(x * W / SIZE) + 1
+    return row, column, *show_attention(subject.seen, block, layer, head, row, column, view)
+
+
+def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
+    """The guided walk, the free mode and the lens, over the picture that was classified last."""
+    gr.Markdown("What happens inside: the network cuts its map into patches, *unfolds* it, lets places attend to each "
+                "other, and folds it back. Here with the picture that was last on the first tab, or an example.")
+    with gr.Tabs():
+        with gr.Tab("Guided walk"):
+            parts = []
+            with gr.Walkthrough(selected=0) as walkthrough:
+                for i, title in enumerate(WALK):
+                    with gr.Step(title, id=i):
+                        with gr.Row():  # above, where they stay in their place from step to step, on a phone too
+                            for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
+                                button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
+                                                   min_width=100, elem_classes=f"walk-{name.lower()}")
+                                button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
+                                             **AT_ONCE).then(
+                                    None, js=f"() => mvit.keepFocus('{name.lower()}')", api_visibility="private")
+                        with gr.Row():
+                            with gr.Column(scale=3):
+                                parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
+                                                           elem_classes="walk-figure"))
+                            with gr.Column(scale=2):
+                                parts.append(gr.Markdown())
+        with gr.Tab("Free mode"):
+            with gr.Row():
+                number = gr.Radio([1, 2, 3], value=2, label="Block")
+                layer = gr.Radio([], label="Layer")
+                head = gr.Radio([], label="Head")
+                view = gr.Radio([PLACE, PATCH, EVERYWHERE], value=PLACE, label="Who looks")
+            with gr.Row():
+                with gr.Column():
+                    gr.Markdown("**Click a place: what does it look at?**")
+                    figure = figure_output("The picture, lit where the chosen place attends to", elem_id="attention")
+                    words = gr.Markdown()
+                    with gr.Row():
+                        row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
+                        column = gr.Slider(1, 8, step=1, label="Column", min_width=200, buttons=[])
+                    gr.Markdown("**The mean of the heads, then head by head** (through all layers: the mean alone)")
+                    heads = figure_output("The same for the mean of all heads and for each head")
+                with gr.Column():
+                    caption = gr.Markdown()
+                    with gr.Row():
+                        with gr.Column(min_width=150):
+                            gr.Markdown("**The map**, strong lines between patches, a colour for each position")
+                            grid = figure_output("The picture under the grid of the block's map", elem_id="grid")
+                        with gr.Column(min_width=150):
+                            gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
+                            sequences = figure_output("The sequences, each a coarse copy of the picture")
+                    gr.Markdown("**Folded back and fused**: how long each place's vector is, from dark to bright, in "
+                                "the map that the block was given, in what its transformer added, and in what it "
+                                "passes on")
+                    folded = figure_output("Three maps: given, added, passed on")
+        with gr.Tab("Lens"):
+            gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
+            table = gr.HTML()
+    subject, controls = [pixels, checkpoint], [layer, head, row, column, view]
+    block_parts = [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words]
+    # What the tab is to show, which follows the subject while the tab is open; its figures are made when it changes.
+    wanted = gr.Textbox("", visible=False)
+    tab.select(None, subject, wanted, js="(...subject) => mvit.subject(...subject)", api_visibility="private")
+    gr.on([pixels.change, checkpoint.change], None, [*subject, wanted], wanted, api_visibility="private",
+          js="(...subject) => mvit.subjectIfOpen(...subject)")
+    wanted.change(unfold, [*subject, number, view], [*parts, table, *block_parts], **LAST)
+    number.input(another_block, [*subject, number, view], block_parts, **LAST)
+    # Not preprocessed: Gradio would refuse a click that, another block on its way, comes with the old one's choices.
+    gr.on([control.input for control in controls], attend, [*subject, number, *controls], [figure, heads, words],
+          preprocess=False, **LAST)
+    # Every click is sent: of clicks that wait, "always_last" sends the first once more (6.31).
+    gr.on([figure.select, grid.select], clicked, [*subject, number, layer, head, view],
+          [row, column, figure, heads, words], preprocess=False, **{**LAST, "trigger_mode": "multiple"})
+    layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **LAST)
