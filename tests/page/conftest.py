@@ -1,0 +1,115 @@
+"""The page as a visitor has it: the real server, a real browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mvit.data.examples import example_files
+from mvit.page import checkpoints
+from mvit.page.checkpoints import find_checkpoints
+from mvit.storage.files import CHECKPOINTS, ROOT
+
+REFERENCE = CHECKPOINTS / "reference"
+SHIPPED = find_checkpoints()  # the first is what the page begins with
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="package")
+def drawn(tmp_path_factory) -> dict[str, Path]:
+    """The examples of the page, by name."""
+    return {path.stem: path for path in map(Path, example_files())}
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory):
+    """``python demo.py`` on a free port; its address and its process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    address = f"http://127.0.0.1:{port}"
+    begin = time.monotonic()
+    log = tmp_path_factory.mktemp("server") / "log"
+    with open(log, "w") as stream:
+        process = subprocess.Popen([sys.executable, "demo.py"], cwd=ROOT, env=environment, stdout=stream, stderr=stream)
+    try:
+        while not answers(address):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() - begin < 60
+            time.sleep(0.1)
+        print(f"ready after {time.monotonic() - begin:.1f} s")
+        yield address, process
+    finally:
+        process.terminate()
+        process.wait(20)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="package")
+def server(served):
+    return served[0]
+
+
+def answers(address: str) -> bool:
+    try:
+        return urllib.request.urlopen(address, timeout=5).status == 200
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="package")
+def browser():
+    if CHROMIUM is None:
+        reason = "there is no chromium on this machine"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page, opened; whatever it asks of other hosts, and every error in it, fails the test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    foreign, errors = [], []
+    own = (server, "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.goto(server)
+    page.get_by_text("Drop Image Here").wait_for()
+    page.get_by_role("button", name="ship").wait_for()
+    yield page
+    context.close()
+    assert foreign == []
+    assert errors == []
+
+
+def upload(page, file):
+    page.locator("input[type=file]").first.set_input_files(file)
+
+
+def answer(page) -> str:
+    return page.get_by_test_id("label-output-value").inner_text(timeout=15_000).strip()
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch) -> str:
+    """A copy of the reference weights that the page offers."""
+    copy = tmp_path / "weights"
+    shutil.copytree(REFERENCE, copy)
+    monkeypatch.setattr(checkpoints, "begun_with", [copy])
+    return str(copy)

@@ -1,0 +1,20 @@
+"""The page as a whole: links, phones."""
+
+import pytest
+
+
+@pytest.mark.parametrize("tab", ["classify", "unfold", "efficiency", "training"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_links_open_a_tab_which_fits_a_phone(browser, server, tab, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.goto(f"{server}/?tab={tab}")
+    page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
+    page.wait_for_function("window.followTabs")
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.url.endswith(f"?tab={tab}")
+    page.get_by_role("tab", name="Training").click()
+    page.wait_for_function("location.search == '?tab=training'")
+    context.close()

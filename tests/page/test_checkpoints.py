@@ -1,0 +1,52 @@
+"""The weights on offer: found, loaded once, loaded anew when they change, and no others."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import gradio as gr
+import pytest
+
+import demo
+from mvit import CheckpointError, MobileViT
+from mvit.page.checkpoints import find_checkpoints, load_classifier, usable
+
+
+def test_a_refreshed_checkpoint_is_picked_up(tmp_path, tiny):
+    folder = tmp_path / "weights"
+    MobileViT(tiny).save_pretrained(folder)
+    first = load_classifier(folder)
+    assert load_classifier(folder) is first
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    assert load_classifier(folder) is not first
+    (folder / "model.safetensors").write_bytes(b"broken")
+    with pytest.raises(CheckpointError):
+        load_classifier(folder)
+
+
+def test_handlers_that_need_the_same_new_weights_at_once_share_them(tmp_path, tiny):
+    MobileViT(tiny).save_pretrained(tmp_path / "weights")
+    with ThreadPoolExecutor(8) as pool:
+        classifiers = list(pool.map(lambda _: load_classifier(tmp_path / "weights"), range(8)))
+    assert len({id(classifier) for classifier in classifiers}) == 1
+
+
+def test_checkpoints_are_found_the_preferred_first(tmp_path):
+    for name in ("a", "reference", "b", ".hidden", "strong"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    (tmp_path / "no-checkpoint").mkdir()
+    assert [path.name for path in find_checkpoints(tmp_path)] == ["strong", "reference", "a", "b"]
+
+
+def test_weights_that_the_page_does_not_offer_are_refused(checkpoint, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "other")
+    assert usable(checkpoint)
+    for other in (str(tmp_path / "other"), None, ["x"]):
+        with pytest.raises(gr.Error, match="does not offer"):
+            usable(other)
+
+
+def test_a_checkpoint_that_cannot_be_used_ends_in_one_line(tmp_path, capsys):
+    assert demo.main(["--checkpoint", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

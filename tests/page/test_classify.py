@@ -1,0 +1,105 @@
+"""The Classify tab and its endpoint."""
+
+import re
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from mvit.data.examples import EXAMPLES
+from mvit.data.pictures import load_picture
+from mvit.inference.classifier import Answer
+from mvit.page.checkpoints import load_classifier
+from mvit.page.classify import WELCOME, remark, show_answer
+from tests.page.conftest import REFERENCE, SHIPPED, answer, upload
+
+
+@pytest.mark.parametrize("checkpoint", SHIPPED, ids=lambda path: path.name)
+def test_most_examples_are_classified_rightly(drawn, checkpoint):
+    """The shipped weights name these; the tower is none of the ten and is not among them."""
+    classifier = load_classifier(checkpoint)
+    right = {name for name in EXAMPLES if classifier(load_picture(drawn[name])).best[0] == name}
+    assert len(EXAMPLES) >= 5
+    assert right == set(EXAMPLES)
+    assert "tower" in drawn
+    assert "tower" not in classifier.model.config.class_names
+
+
+def test_the_page_reports_a_bad_file_in_the_page(tmp_path):
+    (tmp_path / "cat.png").write_text("not a cat")
+    label, shown, remark, pixels = show_answer(str(tmp_path / "cat.png"), str(REFERENCE))
+    assert (label, shown) == (None, None)
+    assert "not a picture" in remark
+    assert pixels == gr.skip()  # the Unfold tab keeps its picture
+    assert show_answer(None, str(REFERENCE)) == (None, None, WELCOME, gr.skip())
+
+
+def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, tmp_path):
+    label, _, remark, _ = show_answer(str(drawn["tower"]), str(tmp_path))
+    assert label is None
+    assert "Cannot load" in remark
+
+
+def test_remarks():
+    def answer(confidence, right):
+        reliability = {"confidence_from": 0.4, "confidence_to": 0.5, "images": 1234, "accuracy": right}
+        return Answer({"cat": confidence, "dog": 1 - confidence}, None, 2.5, reliability if right else None)
+
+    sure, unsure = remark(answer(0.9, 0.97), 10), remark(answer(0.9, 0.4), 10)
+    assert "Not sure" not in sure
+    assert "**97%** of 1,234" in sure
+    assert "Not sure" in unsure
+    assert "Not sure" in remark(answer(0.55, None), 10)
+    assert "2.5 ms" in sure
+
+
+def test_endpoint(server, drawn, tmp_path):
+    from gradio_client import Client, exceptions, handle_file
+
+    client = Client(server, verbose=False)
+    assert list(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == ["/classify"]
+    result = client.predict(handle_file(drawn["ship"]), api_name="/classify")
+    assert result["label"] == "ship"
+    assert len(result["confidences"]) == 10
+    assert sum(item["confidence"] for item in result["confidences"]) == pytest.approx(1, abs=1e-4)
+    expected = load_classifier(SHIPPED[0])(load_picture(drawn["ship"])).best[1]
+    assert result["confidences"][0]["confidence"] == pytest.approx(expected, abs=1e-5)
+    deep = tmp_path / "deep.png"  # 16 bits of grey: gr.Image itself would clip it to white
+    Image.new("I;16", (32, 32), 20_000).save(deep)
+    grey = Image.new("RGB", (32, 32), (78, 78, 78))
+    expected = load_classifier(SHIPPED[0])(grey).best
+    assert client.predict(handle_file(deep), api_name="/classify")["label"] == expected[0]
+    (tmp_path / "cat.png").write_text("not a cat")
+    with pytest.raises(exceptions.AppError, match="not a picture"):
+        client.predict(handle_file(tmp_path / "cat.png"), api_name="/classify")
+    assert client.predict(handle_file(drawn["ship"]), api_name="/classify")["label"] == "ship"  # nothing died
+
+
+def test_upload_a_picture_and_read_the_answer(page, drawn):
+    upload(page, drawn["ship"])
+    assert answer(page) == "ship"
+    assert page.get_by_text(re.compile(r"The network took .* ms")).is_visible()
+    seen = page.locator("#seen img")
+    source = seen.get_attribute("src")
+    assert source.endswith(".png")  # lossless
+    assert seen.get_attribute("alt")
+    assert seen.evaluate("async image => { await image.decode()  // it may still be on its way\n"
+                         "return [image.naturalWidth, image.naturalHeight] }") == [320, 320]
+
+
+def test_open_an_example(page):
+    page.get_by_role("button", name="frog").click()
+    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'frog'")
+
+
+def test_a_text_file_called_cat_png(page, drawn, tmp_path):
+    page.get_by_role("button", name="dog").click()  # an example before it changes nothing
+    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'dog'")
+    page.get_by_label("Remove Image").first.click()
+    (tmp_path / "cat.png").write_text("not a cat")
+    upload(page, tmp_path / "cat.png")
+    page.get_by_text("not a picture that can be read").wait_for()
+    assert page.get_by_test_id("label-output-value").count() == 0
+    page.get_by_label("Remove Image").first.click()
+    upload(page, drawn["ship"])  # and the page goes on
+    assert answer(page) == "ship"

@@ -1,0 +1,69 @@
+"""What a request may hold: only files that were uploaded, only values that fit."""
+
+import json
+import os
+import tempfile
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mvit.data.examples import example_files
+from mvit.page.uploads import NOT_UPLOADED, UNFIT
+from tests.data.hostile import HURTS
+
+
+def classify(address: str, value: object) -> str:
+    """What the endpoint says of a value that is sent as it is."""
+    request = urllib.request.Request(f"{address}/gradio_api/call/classify", json.dumps({"data": [value]}).encode(),
+                                     {"Content-Type": "application/json"})
+    event = json.load(urllib.request.urlopen(request, timeout=10))["event_id"]
+    answer = urllib.request.urlopen(f"{address}/gradio_api/call/classify/{event}", timeout=10).read().decode()
+    return json.loads(answer.split("data: ", 1)[1].splitlines()[0]).get("error", answer)
+
+
+META = {"meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.fixture
+def uploads():
+    """A folder below that of the uploads; in it what nobody can have uploaded."""
+    import gradio
+
+    cache = Path(gradio.utils.get_upload_folder())
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        os.mkfifo(Path(folder) / "pipe")
+        (Path(folder) / "link.png").symlink_to(example_files()[0])
+        (Path(folder) / "loop").symlink_to(Path(folder) / "loop")
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("meta", [{}, META], ids=["bare", "meta"])
+def test_a_file_is_read_only_if_it_was_uploaded(server, uploads, drawn, meta):
+    """The same words for all, so that nobody learns what there is."""
+    for path in (str(drawn["ship"]), "/etc/passwd", "/etc/none", "/proc/self/fd/1", "demo.py", "../main/demo.py", "\0",
+                 f"{uploads}/../../../etc/passwd", str(uploads), *(f"{uploads}/{name}" for name in (
+                     "pipe", "link.png", "loop", "none.png", 300 * "a")),
+                 "http://127.0.0.1:9/cat.png", "file:///etc/passwd", 3, True, ["/etc/passwd"], {"path": "/etc/passwd"}):
+        assert classify(server, {"path": path, **meta}) == NOT_UPLOADED, path
+    assert classify(server, {"picture": {"path": "/etc/passwd", **meta}}) == NOT_UPLOADED
+
+
+def test_a_request_without_a_picture(server):
+    for value in (None, {}, {"url": "http://127.0.0.1:9/cat.png"}, {"path": None}, {"path": ""}, META):
+        assert "no picture" in classify(server, value), value
+
+
+def test_a_request_that_does_not_fit_is_refused(server):
+    for value in ([], [None], 3, 0.5, True, "/etc/passwd", "", {"path": "cat.png", "meta": []}, {"url": 5}):
+        assert classify(server, value) in (UNFIT, NOT_UPLOADED), value
+
+
+def test_a_picture_that_never_ends_is_refused(server, tmp_path):
+    from gradio_client import Client, exceptions, handle_file
+
+    (tmp_path / "slow.ppm").write_bytes(HURTS["PPM with a comment of 20 MB"]())
+    client = Client(server, verbose=False)
+    with pytest.raises(exceptions.AppError, match="too long"):
+        client.predict(handle_file(tmp_path / "slow.ppm"), api_name="/classify")
