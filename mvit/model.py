@@ -3,9 +3,9 @@
 Mehta & Rastegari, "MobileViT: Light-weight, General-purpose, and Mobile-friendly Vision Transformer",
 arXiv 2110.02178. A convolution sees a small window; a transformer sees everything but knows nothing about
 neighbours. A MobileViT block does both: convolutions mix each pixel with its neighbours, then attention mixes
-it with the pixels at the same place of every other patch, which by then carry their own neighbourhoods.
+it with the pixels at the same position in every other patch, which by then carry their own neighbourhoods.
 
-Letters in comments are the paper's: B batch, C channels, H x W map, d transformer width, h x w patch,
+Letters in comments are the paper's: B batch, C channels, H x W feature map, d transformer width, h x w patch,
 P = hw pixels in a patch, N = HW / P patches.
 """
 
@@ -446,7 +446,7 @@ def mobilevit_xxs(**changes) -> MobileViT:
     (* stride 1 in the third stage.) Wide maps with few transformer layers learn faster than narrow ones with many, and
     a wide stem with a small factor costs less than the reverse; with one seed, differences below a percentage point
     say little. The full recipe with 32/32/1 64/64/1 64/64/2 at stride 2 (57.8 MFLOPs) had 77.7 % training accuracy in
-    its seventh epoch; with stride 1 in the third stage, where half of the parameters then see 64 places instead of 16,
+    its seventh epoch; with stride 1 in the third stage, where half of the parameters then see 64 tokens instead of 16,
     it has 78.9 %. That is what the other 20 MFLOPs buy.
 
     Args:

@@ -44,10 +44,10 @@ class BlockAttention:
     layers: tuple[Tensor, ...]
 
     def token_at(self, row: float, column: float, size: tuple[int, int]) -> tuple[int, int]:
-        """Which token a place in an image of ``size`` (height, width) belongs to: (pixel in patch, patch).
+        """Which token a point in an image of ``size`` (height, width) belongs to: (pixel in patch, patch).
 
         Raises:
-            ValueError: the place is outside the image.
+            ValueError: the point is outside the image.
         """
         if not (0 <= row < size[0] and 0 <= column < size[1]):
             raise ValueError(f"({row}, {column}) lies outside an image of {size[0]} x {size[1]}")
@@ -209,13 +209,13 @@ def heat_map(block: BlockAttention, size: tuple[int, int], layer: int | str = -1
         size: (height, width) of the image in pixels; (row, column) of ``at`` are in these.
         layer: which layer of the block, or "rollout" for all of them by :func:`rollout`.
         head: which head; None for the mean over heads.
-        at: a clicked place: what the token there attends to. None: the mean over all queries.
+        at: (row, column) in the image: what the token there attends to, as query. None: the mean over all queries.
         whole_patch: with ``at``, show for each patch the mean over the P positions in it, each attending to its own,
             instead of the clicked position alone.
 
     Returns:
-        (batch, height, width). Over the pixels of the block's map, each counted once, the values sum to one for a
-        place and to P for the mean over queries or a whole patch. With a place, and not for the whole patch, only
+        (batch, height, width). Over the tokens of the block's feature map, each counted once, the values sum to one for
+        a token and to P for the mean over queries or a whole patch. With a token, and not for the whole patch, only
         pixels at its position in the other patches are not zero: nothing else is attended to.
 
     Raises:

@@ -1,7 +1,7 @@
 """A lens: what the network would say already after its stem and after each block.
 
 A linear probe (Alain & Bengio, arXiv 1610.01644) is a linear classifier on what a network has computed so far, here
-on the average of each channel over the map. The network itself is not changed.
+on the average of each channel over the feature map. The network itself is not changed.
 
     python -m mvit.probes checkpoints/reference --data PATH
 """
@@ -27,13 +27,13 @@ FILE = "probes.safetensors"
 
 
 def depths(model: MobileViT) -> dict[str, nn.Module]:
-    """The places that are probed, in the order of the forward pass."""
+    """What is probed, in the order of the forward pass."""
     return {"stem": model.stem, **{f"block {i}": stage for i, stage in enumerate(model.stages, 1)}}
 
 
 @torch.inference_mode()
 def pooled_features(model: MobileViT, images: Tensor, batch_size: int = 500) -> dict[str, Tensor]:
-    """The maps after each depth, averaged over their pixels.
+    """The feature maps after each depth, averaged over their tokens.
 
     Args:
         images: uint8, (N, 3, size, size).

@@ -6,6 +6,7 @@ Everything is composed as an array and enlarged without smoothing, in millisecon
 import colorsys
 from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -26,10 +27,10 @@ class BlockInside:
 
     Attributes:
         attention: what its tokens attend to.
-        given: (C, H, W), the map that the block was given.
-        tokens: (d, H, W), the map that it unfolds.
+        given: (C, H, W), the feature map that the block was given.
+        tokens: (d, H, W), the feature map that it unfolds.
         added: (d, H, W), what its transformer layers added to the tokens, folded back.
-        passed_on: (C, H, W), the map after the fusion.
+        passed_on: (C, H, W), the feature map after the fusion.
     """
 
     attention: BlockAttention
@@ -69,11 +70,11 @@ def look_inside(model: MobileViT, pixels: Tensor) -> list[BlockInside]:
 
 
 def grid_figure(seen: Image.Image, block: BlockAttention, lines_only: bool = False) -> Image.Image:
-    """The map's grid over the picture: each pixel of the map in the colour of its position in its patch.
+    """The feature map's grid over the picture: each token in the colour of its position in the patch.
 
     Args:
         seen: the RGB picture that the network was given.
-        block: whose map.
+        block: whose feature map.
         lines_only: leave the colours out, for someone who does not know of positions yet.
     """
     pixels = _enlarged(seen)
@@ -111,17 +112,17 @@ def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
 
 def attention_figure(seen: Image.Image, block: BlockAttention, layer: int | str, head: int | None,
                      at: tuple[int, int] | None, whole_patch: bool = False, size: int = SIZE) -> Image.Image:
-    """What a place attends to, as light on the darkened picture; the place itself is framed.
+    """What a token attends to, as light on the darkened picture; the token itself is framed.
 
     Args:
         seen: the RGB picture that the network was given.
         block, layer, head, whole_patch: as for :func:`mvit.explain.attention.heat_map`.
-        at: (row, column) in the block's map; None for the mean over all queries.
+        at: (row, column) in the block's feature map; None for the mean over all queries.
         size: side of the figure in pixels.
     """
     H, W = block.map_size
-    place = None if at is None else (at[0] + 0.5, at[1] + 0.5)
-    heat = heat_map(block, (H, W), layer, head, place, whole_patch)[0].numpy()
+    centre = None if at is None else (at[0] + 0.5, at[1] + 0.5)
+    heat = heat_map(block, (H, W), layer, head, centre, whole_patch)[0].numpy()
     share = _expand((heat / heat.max())[..., None], size)
     grey = _enlarged(seen, size).mean(-1, keepdims=True)
     glow = HEAT[(255 * share[..., 0]).astype(np.uint8)]
@@ -141,13 +142,13 @@ def heads_figure(seen: Image.Image, block: BlockAttention, layer: int | str, at:
 
 
 def folding_figure(inside: BlockInside) -> Image.Image:
-    """What the global step added: the length of each place's vector in three maps, side by side.
+    """What the global step added: the L2 norm of each token in three feature maps, side by side.
 
-    What the block was given, what its transformer added, what it passes on after the fusion; each map on its own
-    scale, from its shortest vector to its longest.
+    What the block was given, what its transformer added, what it passes on after the fusion; each panel on its own
+    scale, from its smallest norm to its largest.
     """
-    maps = (inside.given, inside.added, inside.passed_on)
-    return _image(_side_by_side([_lengths(each, SIZE // 2) for each in maps]))
+    panels = (inside.given, inside.added, inside.passed_on)
+    return _image(_side_by_side([_norms(each, SIZE // 2) for each in panels]))
 
 
 def overview_figure(panels: list[Image.Image]) -> Image.Image:
@@ -170,28 +171,28 @@ def overview_figure(panels: list[Image.Image]) -> Image.Image:
 
 
 def shapes(inside: BlockInside) -> str:
-    """The block's way in real numbers: map, sequences, map."""
+    """The block's shapes: feature map, sequences, feature map."""
     (H, W), d = inside.attention.map_size, len(inside.tokens)
     P, N = inside.attention.layers[0].shape[1], inside.attention.layers[0].shape[3]
     return f"{H} × {W} × {d} → {P} × {N} × {d} → {H} × {W} × {d}"
 
 
 def strongest(block: BlockAttention, layer: int | str, head: int | None, at: tuple[int, int]) -> tuple[int, int, float]:
-    """Where a place looks most: (row, column) in the block's map, and the share of attention it gives it."""
+    """The key with a token's largest attention weight: (row, column) in the feature map, and the weight."""
     heat = heat_map(block, block.map_size, layer, head, (at[0] + 0.5, at[1] + 0.5))[0]
     row, column = divmod(int(heat.argmax()), heat.shape[1])
     return row, column, heat.max().item()
 
 
 def most_decided(block: BlockAttention) -> tuple[int, int]:
-    """The place (row, column) in the map whose attention in the last layer, over all heads, is least even."""
+    """The token (row, column) whose attention in the last layer, over all heads, is least uniform."""
     peaks = block.layers[-1].mean(2).amax(-1)                                       # (1, P, N)
-    place = fold(peaks[..., None], block.patch_size, block.map_size)[0, 0]
-    return divmod(int(place.argmax()), place.shape[1])
+    at = fold(peaks[..., None], block.patch_size, block.map_size)[0, 0]
+    return divmod(int(at.argmax()), at.shape[1])
 
 
 WALK_BLOCK = 2  # coarse enough to be drawn, fine enough to mean something
-WALK = ("In short", "A map", "Patches", "Unfold", "Attend", "Fold")  # the steps of the guided walk
+WALK = ("In short", "Feature map", "Patches", "Unfold", "Attend", "Fold")  # the steps of the guided walk
 
 
 @dataclass(frozen=True)
@@ -223,31 +224,31 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
     grid, sequences = grid_figure(seen, block), unfolding_figure(seen, block)
     looks = attention_figure(seen, block, -1, None, at)
     steps = [
-        (overview_figure([grid, sequences, looks, _image(_lengths(inside.added, SIZE))]),
-         f"If each of {H * W} places looked at all of them, that would be {(H * W) ** 2:,} comparisons. This network "
-         f"cuts its map into patches (1), sorts the places by where they stand in their patch into {P} sequences "
-         f"(2), lets each look only within its own, {P * N * N:,} comparisons (3), and puts what they learnt back in "
-         "place (4)."),
+        (overview_figure([grid, sequences, looks, _image(_norms(inside.added, SIZE))]),
+         f"If each of {H * W} tokens attended to all of them, each head would compare {(H * W) ** 2:,} pairs of query "
+         f"and key. This network cuts its feature map into patches (1), unfolds it into {P} sequences, one for each "
+         f"position in the patch (2), lets each token attend within its own, {P * N * N:,} pairs (3), and folds them "
+         "back (4)."),
         (grid_figure(seen, block, lines_only=True),
-         f"Halfway through the network, {size} × {size} pixels in three colours have become a map of {H} × {W} places "
-         f"with {d} numbers each: what is there, no longer what it looks like. Follow the block of the network that "
-         "works on this map."),
+         f"Halfway through the network, {size} × {size} pixels in three colours have become a feature map: {H} × {W} "
+         f"tokens of {d} channels each, which say what is there and no longer what it looks like. Follow the block of "
+         "the network that works on it."),
         (grid,
-         f"The map is cut into {N} patches of {h} × {w} places. Places that stand at the same position in their "
-         f"patch have the same colour: {P} positions, {P} colours."),
+         f"The feature map is cut into {N} patches of {h} × {w} tokens. Tokens at the same position in their patch "
+         f"have the same colour: {P} positions, {P} colours."),
         (sequences,
-         f"Unfolding sorts the {H * W} places by colour into {P} sequences of {N}, and each is a coarse copy of "
-         f"the whole picture. A place that only looks within its sequence, at {N} places instead of {H * W}, still "
-         "misses nothing: convolutions before this have mixed every place with its neighbours."),
+         f"Unfolding sorts the {H * W} tokens by colour into {P} sequences of {N}, and each is a coarse copy of "
+         f"the whole picture. A token attends within its sequence only, to {N} keys instead of {H * W}; of the tokens "
+         "between them it has what convolutions before this brought it from its neighbours."),
         (looks,
-         "Now every place gathers from all places of its colour what it needs; here is where the framed one "
-         f"looks. It takes most, {share:.0%}, from row {row + 1}, column {column + 1}; if it did not choose, each "
-         f"would give {1 / N:.1%}."),
+         "Now each token, as query, takes a weighted mean over the keys of its colour; here are the attention weights "
+         f"of the framed one. The largest, {share:.0%}, goes to row {row + 1}, column {column + 1}; uniform attention "
+         f"would give {1 / N:.1%} to each."),
         (folding_figure(inside),
-         "Each place goes back to where it was: here is the map that the block was given, what its transformer "
-         f"added, and what it passes on, merged by a convolution. It added most in row {most[0] + 1}, column "
-         f"{most[1] + 1}, {added.max() / added.mean():.1f} times what it adds to a place on average; after the last "
-         f"block the network says {name}, {confidence:.0%}."),
+         "Folding puts each token back. Bright is the L2 norm: of what the block was given, of what its transformer "
+         "added, of what it passes on after a convolution has merged them; each panel has its own scale. The norms of "
+         f"what was added lie between {added.min():.2f} and {added.max():.2f}, the largest in row {most[0] + 1}, "
+         f"column {most[1] + 1}. After the last block the network says {name}, {confidence:.0%}."),
     ]
     return [Step(title, *step) for title, step in zip(WALK, steps, strict=True)]
 
@@ -255,8 +256,7 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
 # --------------------------------------------------------------------------- arrays
 
 # Black through violet and orange to pale yellow: brightness grows evenly, so it reads without colour too.
-_STOPS = np.array([(0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
-HEAT = np.stack([np.interp(np.linspace(0, 5, 256), np.arange(6), _STOPS[:, c]) for c in range(3)], axis=-1)
+HEAT = 255 * matplotlib.colormaps["inferno"](np.arange(256))[:, :3]
 
 
 def position_colours(P: int) -> np.ndarray:
@@ -282,10 +282,10 @@ def _expand(values: np.ndarray, size: int = SIZE) -> np.ndarray:
     return values[rows][:, columns]
 
 
-def _lengths(values: Tensor, size: int) -> np.ndarray:
-    """The length of each place's vector in a map, (C, H, W), as (size, size, 3); black the shortest."""
-    lengths = values.norm(dim=0).numpy()
-    share = (lengths - lengths.min()) / max(np.ptp(lengths), 1e-9)
+def _norms(values: Tensor, size: int) -> np.ndarray:
+    """The L2 norm of each token in a feature map, (C, H, W), as (size, size, 3); black the smallest."""
+    norms = values.norm(dim=0).numpy()
+    share = (norms - norms.min()) / max(np.ptp(norms), 1e-9)
     return _expand(HEAT[(255 * share).astype(np.uint8)], size)
 
 

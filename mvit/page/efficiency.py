@@ -32,7 +32,8 @@ def efficiency_figures(text: str) -> tuple[str, str]:
     charted = with_accuracy(result)
     words = "; ".join([f"{m['name']}: {m['fps']:.0f} FPS, {m['accuracy']:.1%}" for m in charted] + [
         f"{p['name']} as published: {p['fps']:.0f} FPS, {p['accuracy']:.1%} {p['what']}" for p in PUBLISHED])
-    chart = charts.svg(charts.efficiency(charted), *CHART, f"Accuracy by frames per second. {words}")
+    words = f"Accuracy by images per second (FPS) at batch size 1. {words}"
+    chart = charts.svg(charts.efficiency(charted), *CHART, words)
     if not result:
         return chart, "<p>Nothing was measured yet: <code>python -m mvit.benchmark</code> does.</p>"
     rows = [
@@ -51,8 +52,9 @@ def efficiency_figures(text: str) -> tuple[str, str]:
         f"<div class='wide'><table class='figures'><thead><tr>{''.join(f'<th>{c}</th>' for c in columns)}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
         f"<p class='note'>Measured on {html.escape(result['machine'])}, torch {result['torch']}, {result['date']}: one "
-        f"picture of 32 × 32 pixels at a time, networks interleaved, median of {ours['passes']} passes "
-        f"each. The accuracy of {ours['name']}: {html.escape(ours['accuracy_source'] or 'not known')}.</p>"
+        f"picture of 32 × 32 pixels at a time (batch size 1), networks interleaved, median of "
+        f"{ours['passes']} passes each. FLOPs count 2 per multiply-accumulate. The accuracy of {ours['name']}: "
+        f"{html.escape(ours['accuracy_source'] or 'not known')}.</p>"
     )
 
 
@@ -88,9 +90,9 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> list[gr.Componen
     Returns:
         What is filled when the page is opened, by :func:`shipped_benchmark`.
     """
-    gr.Markdown("What accuracy costs. Each bubble is a network: further right is faster, higher is more accurate, and "
-                "its area is its number of parameters. Filled: speed measured on one machine. Dashed: published "
-                "figures, from another.")
+    gr.Markdown("What accuracy costs. Each bubble is a network: further right is faster (FPS: images per second at "
+                "batch size 1), higher is more accurate, and its area is its number of parameters. Filled: speed "
+                "measured on one machine. Dashed: published figures, from another.")
     result = gr.State()
     with gr.Row():
         with gr.Column(scale=3):

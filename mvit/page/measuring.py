@@ -31,7 +31,7 @@ def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
     try:
         with tempfile.TemporaryDirectory(prefix="mvit-measure-") as folder:
             log, output = Path(folder) / "log", Path(folder) / "result.json"
-            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--quick", "--rounds", "8",
+            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--quick", "--rounds", "5",
                        "--device", "cpu", "--output", str(output)]
             for variant in ("folded, channels_last", "frozen"):  # the fastest that need nothing but torch
                 command += ["--variant", variant]

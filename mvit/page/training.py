@@ -33,9 +33,9 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
                 figures.append((quantity.capitalize(), charts.svg(charts.curves(history, quantity), 4.6, 3.2, words)))
         if evaluation:
             words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
-            title = f"Right in each class, in all {evaluation['accuracy']:.1%}"
+            title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}"
             figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
-            figures.append(("What it mistakes for what, in percent", charts.svg(
+            figures.append(("Confusion matrix: percent of each true class", charts.svg(
                 charts.confusion(evaluation), 4.6, 4.6, most_mistaken(evaluation))))
     except (KeyError, TypeError, AttributeError) as error:
         return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"

@@ -37,7 +37,7 @@ from mvit.page.pictures import as_png, figure_output, unpack
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
 
-PLACE, PATCH, EVERYWHERE = "this place", "its whole patch", "all places"
+TOKEN, PATCH, ALL = "this token", "its whole patch", "all tokens"  # what the query is
 MEAN = ROLLOUT = -1  # a radio button's value is a number here: not a head, not a layer
 
 
@@ -93,7 +93,8 @@ def lens_table(subject: Subject) -> str:
              f"<td>{right}</td></tr>" for depth, name, confidence, right in said]
     return ("<table class='figures lens'><thead><tr><th>after</th><th>it would say</th><th>confidence</th>"
             f"<th>right on test pictures</th></tr></thead><tbody>{''.join(cells)}</tbody></table>"
-            "<p class='note'>Linear probes on each map's mean, and last the network's own answer; accuracies were "
+            "<p class='note'>A linear probe on the mean of each channel of the feature map, and last the network's "
+            "own answer; accuracies were "
             f"measured on the {html.escape(probes.measured_on)}.</p>")
 
 
@@ -102,7 +103,7 @@ def another_block(pixels: str, checkpoint: str, number: int, view: str) -> tuple
 
 
 def choose_block(subject: Subject, number: int, view: str) -> tuple:
-    """Another block: its controls, beginning at the place whose attention is least even, and all its figures.
+    """Another block: its controls, beginning at the token whose attention is least uniform, and all its figures.
 
     All at once: what came a step later would undo what the visitor has clicked in between.
     """
@@ -115,8 +116,8 @@ def choose_block(subject: Subject, number: int, view: str) -> tuple:
     return (
         gr.Radio(layers, value=len(block.layers) - 1), gr.Radio(heads, value=MEAN, interactive=True),
         gr.Slider(1, H, value=row + 1), gr.Slider(1, W, value=column + 1),
-        f"### {shapes(chosen)}\nThe map of {H} × {W} places is unfolded into {P} sequences of {N}. Places of one "
-        "colour are one sequence, and attend to each other only.",
+        f"### {shapes(chosen)}\nThe feature map of {H} × {W} tokens is unfolded into {P} sequences of {N}. Tokens of "
+        "one colour stand at the same position in their patch: they are one sequence, and attend to each other only.",
         grid_figure(seen, block), unfolding_figure(seen, block), folding_figure(chosen),
         *show_attention(seen, block, len(block.layers) - 1, MEAN, row + 1, column + 1, view),
     )
@@ -124,7 +125,7 @@ def choose_block(subject: Subject, number: int, view: str) -> tuple:
 
 def attend(pixels: str, checkpoint: str, number: int, layer: int, head: int, row: int, column: int,
            view: str) -> tuple[Image.Image, Image.Image, str]:
-    """What a place attends to: over the picture, head by head, and in words."""
+    """What a token attends to: over the picture, head by head, and in words."""
     subject = Subject(unpack(pixels), checkpoint)
     return show_attention(subject.seen, inside(subject, number).attention, layer, head, row, column, view)
 
@@ -136,34 +137,35 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
     layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
     head = None if head == MEAN or layer == "rollout" else head
     at = tuple(min(max(round(typed or 1), 1), size) - 1 for typed, size in ((row, H), (column, W)))
-    figures = (attention_figure(seen, block, layer, head, at if view != EVERYWHERE else None, view == PATCH),
-               heads_figure(seen, block, layer, at if view != EVERYWHERE else None, view == PATCH))
-    if view == EVERYWHERE:
-        return *figures, ("How much attention each place gets, on average over all that could look at it. A chosen "
-                          f"place counts again with “{PLACE}”.")
+    figures = (attention_figure(seen, block, layer, head, at if view != ALL else None, view == PATCH),
+               heads_figure(seen, block, layer, at if view != ALL else None, view == PATCH))
+    if view == ALL:
+        return *figures, ("The attention weight of each token as a key: the mean over all queries of its sequence. A "
+                          f"chosen token counts again with “{TOKEN}”.")
     if view == PATCH:
-        return *figures, ("How much attention each patch gets from the framed place's patch: the mean over the "
-                          "positions in it, each of which looks at its own colour only.")
+        return *figures, ("The attention weight of each patch for the framed token's patch as query: the mean over the "
+                          "positions in the patch, each of which attends to its own colour only.")
     to_row, to_column, share = strongest(block, layer, head, at)
-    even = f"without choosing it would take {1 / N:.1%} from each of the {N} places of its colour"
+    even = f"uniform attention would give {1 / N:.1%} to each of the {N} tokens of its colour"
     if layer == "rollout":
-        even = "through all layers, and half of every layer is the place itself"
-    return *figures, (f"The framed place (row {at[0] + 1}, column {at[1] + 1}) takes most, **{share:.1%}**, from row "
-                      f"{to_row + 1}, column {to_column + 1}; {even}. It attends to no dark place: what is "
-                      "there reaches it through convolutions.")
+        even = "through all layers (rollout), and half of every layer is the token itself"
+    return *figures, (f"The framed token (row {at[0] + 1}, column {at[1] + 1}) is the query. Its largest attention "
+                      f"weight, **{share:.1%}**, goes to the key in row {to_row + 1}, column {to_column + 1}; {even}. "
+                      "Tokens of the other colours are not among its keys: they reach it through convolutions.")
 
 
 async def clicked(event: gr.SelectData, *options) -> tuple:
-    """What :func:`place` gives, in the order of the clicks: of quick ones the last is what remains on the page."""
+    """What :func:`chosen_token` gives, in the order of the clicks: of quick ones the last is what remains."""
     async with _in_order:
-        return await anyio.to_thread.run_sync(place, event, *options)
+        return await anyio.to_thread.run_sync(chosen_token, event, *options)
 
 
 _in_order = asyncio.Lock()  # which is fair
 
 
-def place(event: gr.SelectData, pixels: str, checkpoint: str, number: int, layer: int, head: int, view: str) -> tuple:
-    """A click in a figure of the block's map: the row and column there, and what that place attends to."""
+def chosen_token(event: gr.SelectData, pixels: str, checkpoint: str, number: int, layer: int, head: int,
+                 view: str) -> tuple:
+    """A click in a figure of the block's feature map: the row and column there, and what that token attends to."""
     subject = Subject(unpack(pixels), checkpoint)
     block = inside(subject, number).attention
     H, W = block.map_size
@@ -174,8 +176,9 @@ def place(event: gr.SelectData, pixels: str, checkpoint: str, number: int, layer
 
 def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """The guided walk, the free mode and the lens, over the picture that was classified last."""
-    gr.Markdown("What happens inside: the network cuts its map into patches, *unfolds* it, lets places attend to each "
-                "other, and folds it back. Here with the picture that was last on the first tab, or an example.")
+    gr.Markdown("What happens inside: the network cuts its feature map into patches, *unfolds* it into sequences, "
+                "lets the tokens of each attend to one another, and folds it back. Here with the picture that was last "
+                "on the first tab, or an example.")
     with gr.Tabs():
         with gr.Tab("Guided walk"):
             parts = []
@@ -200,11 +203,12 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
                 number = gr.Radio([1, 2, 3], value=2, label="Block")
                 layer = gr.Radio([], label="Layer")
                 head = gr.Radio([], label="Head")
-                view = gr.Radio([PLACE, PATCH, EVERYWHERE], value=PLACE, label="Who looks")
+                view = gr.Radio([TOKEN, PATCH, ALL], value=TOKEN, label="Query")
             with gr.Row():
                 with gr.Column():
-                    gr.Markdown("**Click a place: what does it look at?**")
-                    figure = figure_output("The picture, lit where the chosen place attends to", elem_id="attention")
+                    gr.Markdown("**Click a token: what does it attend to?**")
+                    figure = figure_output("The picture, lit by the chosen token's attention weights",
+                                           elem_id="attention")
                     words = gr.Markdown()
                     with gr.Row():
                         row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
@@ -215,15 +219,16 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
                     caption = gr.Markdown()
                     with gr.Row():
                         with gr.Column(min_width=150):
-                            gr.Markdown("**The map**, strong lines between patches, a colour for each position")
-                            grid = figure_output("The picture under the grid of the block's map", elem_id="grid")
+                            gr.Markdown("**The feature map**, strong lines between patches, a colour for each "
+                                        "position in the patch")
+                            grid = figure_output("The picture under the feature map's grid", elem_id="grid")
                         with gr.Column(min_width=150):
                             gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
                             sequences = figure_output("The sequences, each a coarse copy of the picture")
-                    gr.Markdown("**Folded back and fused**: how long each place's vector is, from dark to bright, in "
-                                "the map that the block was given, in what its transformer added, and in what it "
-                                "passes on")
-                    folded = figure_output("Three maps: given, added, passed on")
+                    gr.Markdown("**Folded back and fused**: the L2 norm of each token, from the smallest (black) to "
+                                "the largest of each panel: in the feature map that the block was given, in what its "
+                                "transformer added, in the one that it passes on")
+                    folded = figure_output("Three feature maps: given, added, passed on")
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()

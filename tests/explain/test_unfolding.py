@@ -163,13 +163,13 @@ def test_the_overview_is_made_of_the_other_figures(seen, insides):
 def test_the_walk_speaks_of_this_picture(seen, insides):
     steps = guided_walk(seen, insides[1], {"cat": 0.2, "dog": 0.8})
     assert tuple(step.title for step in steps) == WALK
-    assert "64 places looked at all of them, that would be 4,096 comparisons" in steps[0].text
-    assert "4 sequences (2), lets each look only within its own, 1,024 comparisons" in steps[0].text
-    assert "8 × 8 places with 64 numbers" in steps[1].text
+    assert "64 tokens attended to all of them, each head would compare 4,096 pairs" in steps[0].text
+    assert "4 sequences, one for each position in the patch (2), lets each token attend within its own, 1,024" in steps[0].text
+    assert "8 × 8 tokens of 64 channels" in steps[1].text
     assert "4 sequences of 16" in steps[3].text
     assert all(step.figure.size[0] >= SIZE for step in steps)
     assert "the network says dog, 80%" in steps[5].text
-    place = re.search(r"added most in row (\d), column (\d)", steps[5].text)
+    place = re.search(r"the largest in row (\d), column (\d)", steps[5].text)
     row, column = (int(number) - 1 for number in place.groups())
     assert insides[1].added.norm(dim=0)[row, column] == insides[1].added.norm(dim=0).max()
 

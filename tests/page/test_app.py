@@ -11,7 +11,7 @@ def test_links_open_a_tab_which_fits_a_phone(browser, server, tab, scheme):
     page.set_default_timeout(10_000)
     page.goto(f"{server}/?tab={tab}")
     page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
-    page.wait_for_function("window.followTabs")
+    page.wait_for_function("window.mvit?.following")
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.url.endswith(f"?tab={tab}")

@@ -20,7 +20,7 @@ from mvit.page.crowd import BUSY, app_options, made_once
 from mvit.page.pictures import pack
 from mvit.page.theme import HEAD
 from mvit.page.training import training_figures
-from mvit.page.unfold import PLACE, unfold
+from mvit.page.unfold import TOKEN, unfold
 from mvit.storage.files import ROOT
 
 
@@ -52,13 +52,13 @@ def test_the_figures_of_one_picture_are_made_once_for_each_version_of_the_weight
     looked, look_inside = [], unfold_module.look_inside
     monkeypatch.setattr(unfold_module, "look_inside", lambda *arguments: looked.append(1) or look_inside(*arguments))
     pixels = pack(Image.effect_noise((32, 32), 60).convert("RGB"))
-    first = unfold(pixels, checkpoint, 2, PLACE)
+    first = unfold(pixels, checkpoint, 2, TOKEN)
     made = len(looked)
     assert made > 0
-    assert unfold(pixels, checkpoint, 2, PLACE) == first
+    assert unfold(pixels, checkpoint, 2, TOKEN) == first
     assert len(looked) == made
     os.utime(os.path.join(checkpoint, "probes.safetensors"), ns=(1, 1))
-    unfold(pixels, checkpoint, 2, PLACE)
+    unfold(pixels, checkpoint, 2, TOKEN)
     assert len(looked) == 2 * made
 
 

@@ -37,9 +37,9 @@ def test_click_a_place_and_see_what_it_looks_at(page):
     times = [click_and_wait(page, "#attention", row, column, 8) for row, column in places]
     print("seconds from click to picture:", [f"{seconds:.3f}" for seconds in times])
     assert sorted(times)[1] < 0.6  # the aim is 0.3 on an idle machine; a test machine seldom is
-    page.get_by_text("The framed place (row 1, column 6)").wait_for()
+    page.get_by_text("The framed token (row 1, column 6)").wait_for()
     click_and_wait(page, "#grid", 4, 4, 8)
-    page.get_by_text("The framed place (row 5, column 5)").wait_for()
+    page.get_by_text("The framed token (row 5, column 5)").wait_for()
 
 
 def test_of_quick_clicks_the_last_counts(page):
@@ -63,7 +63,7 @@ def test_of_quick_clicks_the_last_counts(page):
     assert len(sent) > 1
     assert len({tuple(place) for place in sent}) == len(sent)
     column, row = (int(pixel * 8 / SIZE) + 1 for pixel in sent[-1])
-    page.get_by_text(f"The framed place (row {row}, column {column})").wait_for()
+    page.get_by_text(f"The framed token (row {row}, column {column})").wait_for()
 
 
 @pytest.mark.parametrize(("typed", "row"), [("-3", 1), ("99", 8), ("2.6", 3), ("", 1)])
@@ -73,7 +73,7 @@ def test_a_row_that_is_none_is_taken_as_the_nearest(page, typed, row):
     box = page.get_by_role("spinbutton", name=re.compile("Row"))
     box.fill(typed)
     box.press("Enter")
-    page.get_by_text(f"The framed place (row {row}, column 3)").wait_for()
+    page.get_by_text(f"The framed token (row {row}, column 3)").wait_for()
 
 
 def test_choose_block_layer_head_and_place_by_keyboard(page):
@@ -84,9 +84,9 @@ def test_choose_block_layer_head_and_place_by_keyboard(page):
     row = page.get_by_role("spinbutton", name=re.compile("Row"))
     row.fill("2")
     row.press("Enter")
-    page.get_by_text("The framed place (row 2,").wait_for()
-    page.get_by_label("all places").check()
-    page.get_by_text("on average over all that could look at it").wait_for()
+    page.get_by_text("The framed token (row 2,").wait_for()
+    page.get_by_label("all tokens").check()
+    page.get_by_text("the mean over all queries of its sequence").wait_for()
 
 
 def test_clicks_while_the_block_changes_are_answered(page):
@@ -97,7 +97,7 @@ def test_clicks_while_the_block_changes_are_answered(page):
         page.locator("#grid img").click(position={"x": 190, "y": 190 - 50 * block})
     page.get_by_text("16 × 16 × 32 → 4 × 64 × 32 → 16 × 16 × 32").wait_for()
     click_and_wait(page, "#attention", 1, 14, 16)
-    page.get_by_text("The framed place (row 2, column 15)").wait_for()
+    page.get_by_text("The framed token (row 2, column 15)").wait_for()
     assert page.get_by_test_id("toast-body").count() == 0
 
 
@@ -122,13 +122,13 @@ def test_the_walk_goes_on_with_the_picture_that_was_classified(page, drawn):
     upload(page, drawn["ship"])
     answer(page)
     page.get_by_role("tab", name="Unfold").click()
-    for words in ("that would be 4,096 comparisons", "numbers each: what is there", "positions, 4 colours",
-                  "4 sequences of 16", "the framed one looks", "the network says ship"):
+    for words in ("4,096 pairs of query and key", "channels each, which say what is there", "positions, 4 colours",
+                  "4 sequences of 16", "attention weights of the framed one", "the network says ship"):
         page.get_by_text(words).wait_for()
         if words != "the network says ship":
             page.get_by_role("button", name="Next").locator("visible=true").click()
     page.get_by_role("button", name="Back").locator("visible=true").click()
-    page.get_by_text("the framed one looks").wait_for()
+    page.get_by_text("attention weights of the framed one").wait_for()
     page.get_by_role("tab", name="Lens").click()
     assert page.locator("table.lens tbody tr").count() == 5
     assert "ship" in page.locator("table.lens tbody tr", has_text="its answer").inner_text()
@@ -141,4 +141,4 @@ def test_the_walk_by_keyboard(page):
         page.keyboard.press("Enter")
         page.get_by_role("heading", name=title).wait_for()
         page.wait_for_timeout(300)  # until the focus is on the new step's button
-    page.get_by_text("after the last block the network says").wait_for()
+    page.get_by_text("After the last block the network says").wait_for()
