@@ -10,14 +10,15 @@ P = hw pixels in a patch, N = HW / P patches.
 """
 
 import math
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.constants import SAFETENSORS_SINGLE_FILE
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub import PyTorchModelHubMixin, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -308,10 +309,25 @@ class MobileViTConfig:
             raise ValueError("mlp_ratio must be a number above 0 and up to 16")
         if not isinstance(self.temperature, (int, float)) or not 0.01 <= self.temperature <= 100:
             raise ValueError("temperature must be a number from 0.01 to 100")
+        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
+            raise ValueError("dropout must be a number from 0 to below 1")
+        if not self.stages:
+            raise ValueError("stages must be a list of at least one")
         if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
             raise ValueError("class_names must be a list of at least one name")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise ValueError("mean and std must each have three numbers, those of std above zero")
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError("class_names must differ from each other")
+        if not all(len(values) == 3 and all(map(_is_number, values)) for values in (self.mean, self.std)):
+            raise ValueError("mean and std must each have three numbers")
+        if min(self.std) <= 0:
+            raise ValueError("std must be above zero")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+LFS_POINTER = b"version https://git-lfs."
 
 
 class CheckpointError(Exception):
@@ -370,7 +386,9 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MobileViT":
         """Load ``config.json`` and ``model.safetensors`` from a folder, or from a repository on the Hugging Face Hub.
 
-        Strict: every weight the network has must be in the file, in its shape, and no other. No pickle is read.
+        Strict: every weight the network has must be in the file, in its shape, and no other; all must be finite, and
+        so must the answer to a picture. No pickle is read. The prefixes that ``torch.compile`` ("_orig_mod.") and
+        ``DistributedDataParallel`` ("module.") give to names are taken off.
 
         Returns:
             the network in evaluation mode, on the CPU unless ``map_location`` says otherwise.
@@ -378,8 +396,13 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         Raises:
             CheckpointError: in one sentence, what is wrong with the files.
         """
+        name = str(pretrained_model_name_or_path)
         try:
+            if not Path(name).is_dir() and not _hub_answers(name):
+                kwargs["local_files_only"] = True  # what was downloaded before can still be had
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        except LocalEntryNotFoundError:
+            problem = "there is no such folder, and the Hugging Face Hub cannot be reached (is this machine offline?)"
         except FileNotFoundError as error:
             problem = f"{Path(error.filename or '').name or 'a file'} is missing"
         except (HfHubHTTPError, HFValidationError, ConnectionError) as error:
@@ -388,7 +411,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
             problem = f"{SAFETENSORS_SINGLE_FILE} is damaged or no safetensors file"
         except OSError as error:
             problem = f"a file cannot be read ({error.strerror or type(error).__name__})"
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             problem = f"its config.json describes no MobileViT ({error})"
         raise CheckpointError(f"Cannot load {pretrained_model_name_or_path}: {problem}.")
 
@@ -403,7 +426,11 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
             file = Path(hf_hub_download(model_id, SAFETENSORS_SINGLE_FILE, **download))
         elif not file.is_file():
             raise FileNotFoundError(2, "missing", file.name)
-        weights = load_file(file)
+        with open(file, "rb") as stream:
+            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise CheckpointError(f"Cannot load {model_id}: {file.name} is a pointer to a file that git has not "
+                                      "fetched: run git lfs pull in its repository.")
+        weights = {re.sub(r"^(_orig_mod\.|module\.)+", "", name): tensor for name, tensor in load_file(file).items()}
         with torch.device("meta"):  # compared before it is built: a config from a stranger allocates no giant
             expected = {name: tensor.shape for name, tensor in cls(config).state_dict().items()}
         if {name: tensor.shape for name, tensor in weights.items()} != expected:
@@ -411,7 +438,28 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
                                   "config.json describes.")
         model = cls(config)
         model.load_state_dict(weights)
-        return model.to(map_location).eval()
+        if not model.eval()._is_finite():
+            raise CheckpointError(f"Cannot load {model_id}: {file.name} holds weights that are no finite numbers, or "
+                                  "make none: they are damaged, or their training went wrong.")
+        return model.to(map_location)
+
+    @torch.no_grad()
+    def _is_finite(self) -> bool:
+        """Whether all weights are finite, and what they make of a picture of noise."""
+        picture = torch.randint(0, 256, (1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+        return (all(tensor.isfinite().all() for tensor in self.state_dict().values())
+                and bool(self(self.normalize(picture)).isfinite().all()))
+
+
+def _hub_answers(name: str) -> bool:
+    """Whether the Hub can be asked for a repository: one try, where a download would make five in 23 seconds."""
+    try:
+        get_hf_file_metadata(hf_hub_url(name, CONFIG_NAME), timeout=5)
+    except (HfHubHTTPError, HFValidationError):  # an answer all the same
+        return True
+    except Exception:  # of whatever library carries the request
+        return False
+    return True
 
 
 def _initialise(module: nn.Module) -> None:

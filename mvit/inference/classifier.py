@@ -74,7 +74,9 @@ def as_pixels(seen: Image.Image) -> torch.Tensor:
 
 
 def _read_reliability(file: Path) -> list[dict]:
+    numbers = ("confidence_from", "confidence_to", "images", "accuracy")
     try:
-        return [record for record in read_json(file)["reliability"] if record["images"]]
+        return [{name: record[name] + 0 for name in numbers}
+                for record in read_json(file)["reliability"] if record["images"]]
     except (KeyError, TypeError):  # a checkpoint without it is a checkpoint all the same
         return []

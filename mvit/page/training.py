@@ -37,7 +37,7 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
             figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
             figures.append(("Confusion matrix: percent of each true class", charts.svg(
                 charts.confusion(evaluation), 4.6, 4.6, most_mistaken(evaluation))))
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
     if not figures:
         return "<p>These weights came without the history of their training.</p>"

@@ -6,6 +6,24 @@ from pathlib import Path
 from mvit.storage.files import read_json, write_json
 
 
+def _is_history(content: object) -> bool:
+    return isinstance(content, list) and all(isinstance(record, dict) for record in content)
+
+
+def _is_evaluation(content: object) -> bool:
+    return (isinstance(content, dict) and isinstance(content.get("split"), str)
+            and isinstance(content.get("accuracy"), int | float) and isinstance(content.get("images"), int))
+
+
+def _is_run(content: object) -> bool:
+    return (isinstance(content, dict) and isinstance(content.get("command"), str)
+            and isinstance(content.get("settings"), dict) and isinstance(content["settings"].get("epochs"), int))
+
+
+# What each file must be at least, since people put files there.
+SHAPES = {"history": _is_history, "evaluation": _is_evaluation, "validation": _is_evaluation, "run": _is_run}
+
+
 @dataclass(frozen=True)
 class Records:
     """What is known of how a checkpoint's weights came about and how good they are.
@@ -28,10 +46,11 @@ class Records:
 
     @classmethod
     def read(cls, folder: Path) -> "Records":
-        """The records in a checkpoint's folder; a file that is missing or damaged counts as not there."""
+        """The records in a checkpoint's folder; one that is missing, damaged or of another shape is not there."""
         history, evaluation, validation, run = (
-            read_json(folder / f"{name}.json") for name in ("history", "evaluation", "validation", "run"))
-        history = history if isinstance(history, list) else []
+            content if fits(content) else None
+            for fits, content in ((fits, read_json(folder / f"{name}.json")) for name, fits in SHAPES.items()))
+        history = history or []
         last = {"test" if validation else _watched(history): evaluation} if evaluation else {}
         return cls(history, {**({"validation": validation} if validation else {}), **last}, run)
 

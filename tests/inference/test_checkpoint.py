@@ -1,10 +1,12 @@
 """Checkpoints: a round trip, hostile files, and what evaluation says of them."""
 
 import json
+import math
 import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,8 @@ from mvit.evaluation.accuracy import (
     wilson_interval,
     with_classes_of,
 )
-from mvit.inference.classifier import Classifier
+from mvit.inference.classifier import Classifier, _read_reliability
+from mvit.storage.checkpoint import Records
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -94,6 +97,21 @@ def damage(folder: Path, how: str) -> None:
             save_file(tensors | {"more": torch.zeros(1)}, weights)
         case "another shape":
             save_file(tensors | {"stem.0.weight": torch.zeros(5, 3, 3, 3)}, weights)
+        case "a weight that is no number" | "an infinite weight":
+            tensors["stem.0.weight"][0, 0, 0, 0] = float("nan" if "no number" in how else "inf")
+            save_file(tensors, weights)
+        case "weights too large to compute with":
+            save_file({name: 1e38 * tensor.sign() if tensor.is_floating_point() else tensor
+                       for name, tensor in tensors.items()}, weights)
+        case "a pointer of git-lfs":
+            weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1699544\n")
+        case "config is 100,000 brackets":
+            config.write_text(100_000 * "[")
+        case "dropout is NaN" | "mean is infinite" | "std is NaN" | "classes of one name" | "no stages":
+            changes = {"dropout is NaN": {"dropout": float("nan")}, "mean is infinite": {"mean": [0.5, 0.5, math.inf]},
+                       "std is NaN": {"std": [math.nan, 1, 1]}, "classes of one name": {"class_names": 3 * ["a"]},
+                       "no stages": {"stages": []}}
+            config.write_text(json.dumps(json.loads(config.read_text()) | changes[how]))
 
 
 def test_a_giant_in_any_stage_is_refused(checkpoint):
@@ -110,6 +128,9 @@ def test_a_giant_in_any_stage_is_refused(checkpoint):
     "no config", "no weights", "config is text", "config is a list", "config is another model's", "config is null",
     "config is binary", "config builds a giant", "config has a string for a number", "config has other stages",
     "truncated", "empty", "a pickle", "only a pickle", "one weight too few", "one weight too many", "another shape",
+    "a weight that is no number", "an infinite weight", "weights too large to compute with", "a pointer of git-lfs",
+    "config is 100,000 brackets", "dropout is NaN", "mean is infinite", "std is NaN", "classes of one name",
+    "no stages",
 ])
 def test_a_hostile_checkpoint_gets_one_sentence(checkpoint, how, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -121,6 +142,50 @@ def test_a_hostile_checkpoint_gets_one_sentence(checkpoint, how, monkeypatch, tm
     assert not (tmp_path / "pickle-was-run").exists()
 
 
+def test_a_pointer_of_git_lfs_is_said_to_be_one(checkpoint):
+    damage(checkpoint, "a pointer of git-lfs")
+    with pytest.raises(CheckpointError, match="run git lfs pull"):
+        MobileViT.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_what_wrappers_put_before_the_names_is_taken_off(checkpoint, prefix):
+    file = checkpoint / "model.safetensors"
+    tensors = load_file(file)
+    save_file({prefix + name: tensor for name, tensor in tensors.items()}, file)
+    loaded = MobileViT.from_pretrained(checkpoint).state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_name_of_the_hub_is_answered_soon_where_it_cannot_be_reached(monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)  # as people have it
+    begin = time.monotonic()
+    with pytest.raises(CheckpointError, match="no such folder, and the Hugging Face Hub cannot be reached"):
+        MobileViT.from_pretrained("nobody/nothing")
+    assert time.monotonic() - begin < 10  # five tries took 23
+
+
+# What a person or another program may have put in the place of what training writes.
+OTHER_SHAPES = [
+    100_000 * "[", "null", "3", "[]", "[1]", "{}", '"a"', '{"reliability": 3}', '{"reliability": [3]}', "NaN",
+    '{"reliability": [{"images": 5}]}', '{"accuracy": "high", "split": "test", "images": 3}',
+    '{"accuracy": 0.5, "split": 7, "images": 3}', '{"accuracy": 0.5}', '{"settings": 3, "command": "x"}',
+    '{"split": "test", "images": 3, "accuracy": 0.5, "reliability": [{"images": 1, "confidence_from": "0"}]}',
+]
+
+
+@pytest.mark.parametrize("content", OTHER_SHAPES, ids=range(len(OTHER_SHAPES)))
+def test_records_of_another_shape_are_as_if_they_were_not_there(checkpoint, content):
+    for name in ("evaluation", "history", "validation", "run"):
+        (checkpoint / f"{name}.json").write_text(content)
+    records = Records.read(checkpoint)
+    assert (records.run, records.epochs_before, records.watched) == (None, 0, "test")
+    assert all(isinstance(evaluation["accuracy"], float) for evaluation in records.evaluations.values())
+    assert _read_reliability(checkpoint / "evaluation.json") == []
+
+
 @pytest.mark.parametrize("name", ["nothing/here", "/nothing/here", "a b c", ""])
 def test_a_checkpoint_that_is_not_there(name):
     with pytest.raises(CheckpointError, match="Cannot load"):
@@ -129,7 +194,7 @@ def test_a_checkpoint_that_is_not_there(name):
 
 def test_command_line_answers_in_one_line(checkpoint, folder):
     damage(checkpoint, "truncated")
-    command = [sys.executable, "-m", "mvit.evaluation.accuracy", str(checkpoint), "--data", str(folder)]
+    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -245,7 +310,7 @@ def test_labels_follow_the_network_s_classes(tiny):
 
 
 def test_command_line_prints_a_table_or_json(checkpoint, folder):
-    command = [sys.executable, "-m", "mvit.evaluation.accuracy", str(checkpoint), "--data", str(folder)]
+    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
     as_json = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(as_json.stdout)
     expected = evaluate(MobileViT.from_pretrained(checkpoint), load_split(folder, "test"))
