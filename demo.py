@@ -4,45 +4,42 @@ Host and port as everywhere in Gradio: the environment variables GRADIO_SERVER_N
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
-import torch
-
 from mvit import CheckpointError
-from mvit.page.app import build_page
-from mvit.page.checkpoints import find_checkpoints
-from mvit.page.crowd import app_options, keep_memory_together
-from mvit.page.theme import CSS, HEAD, THEME
-from mvit.storage.files import CHECKPOINTS
+from mvit.page.serving import ServingError, check_address, end_by_signals, temporary_files
 
 
-def main(arguments: list[str] | None = None) -> int:
+def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Open the page in a browser: http://127.0.0.1:7860 unless "
                                      "GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise.")
     parser.add_argument("--checkpoint", type=Path, metavar="PATH",
                         help="folder of the weights to begin with (default: the best in checkpoints/)")
-    options = parser.parse_args(arguments)
-    checkpoints = [options.checkpoint.resolve()] if options.checkpoint else find_checkpoints()
-    if not checkpoints:
-        print(f"There are no weights in {CHECKPOINTS}: train some with python train.py.", file=sys.stderr)
-        return 2
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options, ending = parse(arguments), end_by_signals()
     try:
-        page = build_page(checkpoints)
-    except CheckpointError as error:
+        check_address()
+        with temporary_files():
+            from mvit.page import app  # now: it imports Gradio, which reads the address
+
+            page = app.build_page([options.checkpoint.resolve()] if options.checkpoint else [])
+            try:
+                app.launch(page)
+                ending.wait()
+            finally:
+                app.close()
+    except (CheckpointError, ServingError) as error:
         print(error, file=sys.stderr)
         return 2
-    # Two threads of two cores each would wait for one another; one visitor alone has his answer as soon.
-    torch.set_num_threads(1)
-    keep_memory_together()
-    # max_threads: handlers at work at once. They share one interpreter, so that more would not be faster; some more
-    # than there are cores, since some wait for files. state_session_capacity: Gradio keeps a copy of the page's
-    # configuration (200 kB) for each visitor and for each call of the endpoint, and of its own accord 10,000 of them.
-    # It holds the choices of the page's controls and nothing that cannot be had again.
-    page.launch(theme=THEME, css=CSS, head=HEAD, max_file_size="50mb", max_threads=8, state_session_capacity=300,
-                app_kwargs=app_options())
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # whatever threads of the server still wait for visitors

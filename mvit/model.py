@@ -398,7 +398,10 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         """
         name = str(pretrained_model_name_or_path)
         try:
-            if not Path(name).is_dir() and not _hub_answers(name):
+            if Path(name).is_dir():
+                if not Path(name, CONFIG_NAME).is_file():  # of which the mixin only warns
+                    raise FileNotFoundError(2, "missing", CONFIG_NAME)
+            elif not _hub_answers(name):
                 kwargs["local_files_only"] = True  # what was downloaded before can still be had
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         except LocalEntryNotFoundError:

@@ -14,8 +14,10 @@ import os
 import platform
 import re
 import resource
+import signal
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -391,6 +393,11 @@ def show_progress(steps: Sequence, what: str) -> Iterable:
         yield step
 
 
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)  # with the processes that it has started
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m mvit.benchmark", description=__doc__.split("\n\n")[1])
     parser.add_argument("--checkpoint", type=Path, metavar="PATH", default=CHECKPOINTS / "strong",
@@ -403,11 +410,15 @@ def main(arguments: list[str] | None = None) -> int:
                         help="only this; may be repeated (default: cpu, and cuda where there is one)")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns each network has (default: 15)")
     parser.add_argument("--quick", action="store_true", help="one picture at a time only: no batches, no memory")
+    parser.add_argument("--attended", action="store_true",
+                        help="end when standard input does: with the program that started it, however that ends")
     parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "benchmark.json",
                         help="file to write (default: checkpoints/benchmark.json)")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or not options.output.parent.is_dir():
         parser.error("--rounds is at least 1, and --output in a folder that is there")
+    if options.attended:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     devices = options.device or ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
     try:
         result = run(options.checkpoint, options.variant or list(VARIANTS), list(map(torch.device, devices)),

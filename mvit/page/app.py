@@ -4,20 +4,26 @@ import inspect
 from pathlib import Path
 
 import gradio as gr
+import torch
 from gradio.utils import LRUCache
 
 from mvit.benchmark.measuring import count_parameters
 from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture
-from mvit.page.checkpoints import begun_with, choices, load_classifier, usable
+from mvit.model import CheckpointError
+from mvit.page.checkpoints import begun_with, choices, find_checkpoints, load_classifier, usable
 from mvit.page.classify import classify_tab, read_picture
-from mvit.page.crowd import MOST_EVENTS
+from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together
 from mvit.page.efficiency import efficiency_tab, shipped_benchmark
 from mvit.page.events import AT_ONCE, LAST
+from mvit.page.measuring import stop_all
 from mvit.page.pictures import pack
+from mvit.page.serving import ServingError
+from mvit.page.theme import CSS, HEAD, THEME
 from mvit.page.training import training_figures, training_tab
 from mvit.page.unfold import unfold_tab
 from mvit.page.uploads import guard
+from mvit.storage.files import CHECKPOINTS
 
 TABS = ("classify", "unfold", "efficiency", "training")
 
@@ -43,8 +49,15 @@ def describe(checkpoint: str) -> tuple[str, str]:
 
 
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
-    """The page over these checkpoints, the first one chosen."""
-    begun_with[:] = checkpoints
+    """The page over these checkpoints, the first one chosen; over all that are shipped if none is named.
+
+    Raises:
+        CheckpointError: there are none, or the first cannot be used.
+    """
+    begun_with[:] = checkpoints = checkpoints or find_checkpoints()
+    if not checkpoints:
+        raise CheckpointError(f"There are no weights in {CHECKPOINTS}: train some with python train.py.")
+    load_classifier(checkpoints[0])
     shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
     classifier, (heading, request) = load_classifier(checkpoints[0]), describe(str(checkpoints[0]))
     with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(600, 3600)) as page:
@@ -82,3 +95,29 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
     guard(page)
     read_picture.start()
     return page
+
+
+def launch(page: gr.Blocks) -> None:
+    """Serve the page, and return at once.
+
+    Raises:
+        ServingError: it cannot be served there.
+    """
+    # Two threads of two cores each would wait for one another; one visitor alone has his answer as soon.
+    torch.set_num_threads(1)
+    keep_memory_together()
+    # max_threads: handlers at work at once. They share one interpreter, so that more would not be faster; some more
+    # than there are cores, since some wait for files. state_session_capacity: Gradio keeps a copy of the page's
+    # configuration (200 kB) for each visitor and for each call of the endpoint, and of its own accord 10,000 of them.
+    # It holds the choices of the page's controls and nothing that cannot be had again.
+    try:
+        page.launch(theme=THEME, css=CSS, head=HEAD, max_file_size="50mb", max_threads=8, state_session_capacity=300,
+                    enable_monitoring=False, app_kwargs=app_options(), prevent_thread_lock=True)
+    except Exception as error:  # no free port, and what a machine's network settings may do to Gradio's own requests
+        raise ServingError(f"The page could not be served: {error}") from error
+
+
+def close() -> None:
+    """End the processes that the page has started."""
+    stop_all()
+    read_picture.close()

@@ -44,5 +44,5 @@ def usable(checkpoint: str) -> Classifier:
         raise gr.Error("The page does not offer these weights. Load it again.", print_exception=False)
     try:
         return load_classifier(checkpoint)
-    except CheckpointError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    except CheckpointError as error:  # where the folder lies is nobody's business
+        raise gr.Error(str(error).replace(checkpoint, Path(checkpoint).name), print_exception=False) from error

@@ -9,8 +9,7 @@ from mvit.data.examples import example_files, thumbnails
 from mvit.data.pictures import PictureError, enlarge
 from mvit.data.reader import Reader
 from mvit.inference.classifier import Answer
-from mvit.model import CheckpointError
-from mvit.page.checkpoints import load_classifier, usable
+from mvit.page.checkpoints import usable
 from mvit.page.events import AT_ONCE, LAST
 from mvit.page.pictures import figure_output, pack, picture_input
 
@@ -40,11 +39,11 @@ def show_answer(file: str | None, checkpoint: str) -> tuple:
         return None, None, WELCOME, gr.skip()
     try:
         begin = time.perf_counter()
-        classifier = load_classifier(checkpoint)
+        classifier = usable(checkpoint)
         answer = classifier(read_picture(file, classifier.model.config.image_size))
         milliseconds = 1000 * (time.perf_counter() - begin)
-    except (CheckpointError, PictureError) as error:
-        return None, None, f"### {error}", gr.skip()
+    except (gr.Error, PictureError) as error:
+        return None, None, f"### {getattr(error, 'message', error)}", gr.skip()
     return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), pack(answer.seen)
 
 

@@ -1,6 +1,5 @@
 """A visitor's measurement on this machine: the benchmark in a process of its own, one at a time."""
 
-import atexit
 import html
 import os
 import re
@@ -20,7 +19,6 @@ from mvit.storage.files import ROOT, read_json
 # The measurement under way, by the visitor's session: one at a time, so that none disturbs another.
 measuring: dict[str, subprocess.Popen] = {}
 one_at_a_time = threading.Lock()
-atexit.register(lambda: [kill(process) for process in measuring.values()])
 
 
 def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
@@ -32,12 +30,12 @@ def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
         with tempfile.TemporaryDirectory(prefix="mvit-measure-") as folder:
             log, output = Path(folder) / "log", Path(folder) / "result.json"
             command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--quick", "--rounds", "5",
-                       "--device", "cpu", "--output", str(output)]
+                       "--device", "cpu", "--output", str(output), "--attended"]
             for variant in ("folded, channels_last", "frozen"):  # the fastest that need nothing but torch
                 command += ["--variant", variant]
             with open(log, "w") as stream:  # in a session of its own, to be ended with all that it starts
-                process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stream,
-                                           start_new_session=True)
+                process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                           stderr=stream, start_new_session=True)
             measuring[request.session_hash] = process
             while process.poll() is None:
                 yield progress_bar(log), gr.skip()
@@ -66,6 +64,12 @@ def stop_measuring(request: gr.Request) -> None:
     process = measuring.pop(request.session_hash, None)
     if process:
         kill(process)
+
+
+def stop_all() -> None:
+    """End every measurement."""
+    while measuring:
+        kill(measuring.popitem()[1])
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -1,5 +1,7 @@
 """What a request may hold: of files only those that were uploaded, of values only what the page's components take."""
 
+import logging
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 NOT_UPLOADED = "This file was not uploaded: please give the picture itself."
+log = logging.getLogger(__name__)
 UNFIT = "This request does not fit the page: please load the page anew, or see its API."
 
 
@@ -15,8 +18,8 @@ def guard(page: gr.Blocks) -> None:
 
     By itself Gradio opens any path that comes without ``meta``, fetches an address that stands in its place, and
     answers what it does not expect with a traceback in the log and the server's paths on the page (6.31). What fails
-    here fails by what was sent: no handler of ours has run yet. (On the instance: Gradio writes a .pyi file beside the
-    source of every subclass.)
+    before a handler has run fails by what was sent, and nearly always so does what fails in one; the log has a line of
+    it. (On the instance: Gradio writes a .pyi file beside the source of every subclass.)
     """
     preprocess = page.preprocess_data
 
@@ -31,6 +34,19 @@ def guard(page: gr.Blocks) -> None:
             raise gr.Error(UNFIT, print_exception=False) from error
 
     page.preprocess_data = checked
+    process = page.process_api
+
+    async def answered(*arguments: Any, **options: Any) -> dict:
+        try:
+            return await process(*arguments, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            log.warning("An event failed: %r (%s, line %d)", error, place.filename, place.lineno)
+            raise gr.Error(UNFIT, print_exception=False) from error
+
+    page.process_api = answered
 
 
 def check_uploaded(path: Any, cache: Path) -> None:

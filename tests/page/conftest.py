@@ -28,12 +28,19 @@ def drawn(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="package")
-def served(tmp_path_factory):
+def uploads_folder(tmp_path_factory) -> Path:
+    """Where the server keeps what was uploaded."""
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory, uploads_folder):
     """``python demo.py`` on a free port; its address and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1",
+                   "GRADIO_TEMP_DIR": str(uploads_folder)}
     address = f"http://127.0.0.1:{port}"
     begin = time.monotonic()
     log = tmp_path_factory.mktemp("server") / "log"

@@ -1,6 +1,7 @@
 """The Classify tab and its endpoint."""
 
 import re
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -34,10 +35,12 @@ def test_the_page_reports_a_bad_file_in_the_page(tmp_path):
     assert show_answer(None, str(REFERENCE)) == (None, None, WELCOME, gr.skip())
 
 
-def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, tmp_path):
-    label, _, remark, _ = show_answer(str(drawn["tower"]), str(tmp_path))
+def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, checkpoint):
+    Path(checkpoint, "config.json").write_text("null")
+    label, _, remark, _ = show_answer(str(drawn["tower"]), checkpoint)
     assert label is None
-    assert "Cannot load" in remark
+    assert "Cannot load weights" in remark
+    assert checkpoint not in remark
 
 
 def test_remarks():

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from mvit.data.examples import example_files
 from mvit.page.uploads import NOT_UPLOADED, UNFIT
+from mvit.storage.files import ROOT
 from tests.data.hostile import HURTS
 
 
@@ -26,13 +28,9 @@ META = {"meta": {"_type": "gradio.FileData"}}
 
 
 @pytest.fixture
-def uploads():
+def uploads(uploads_folder):
     """A folder below that of the uploads; in it what nobody can have uploaded."""
-    import gradio
-
-    cache = Path(gradio.utils.get_upload_folder())
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    with tempfile.TemporaryDirectory(dir=uploads_folder) as folder:
         os.mkfifo(Path(folder) / "pipe")
         (Path(folder) / "link.png").symlink_to(example_files()[0])
         (Path(folder) / "loop").symlink_to(Path(folder) / "loop")
@@ -67,3 +65,37 @@ def test_a_picture_that_never_ends_is_refused(server, tmp_path):
     client = Client(server, verbose=False)
     with pytest.raises(exceptions.AppError, match="too long"):
         client.predict(handle_file(tmp_path / "slow.ppm"), api_name="/classify")
+
+
+JUNK = [None, "x", -1, 10**400, float("nan"), [], {}, [[[]]], {"path": "/etc/passwd"}, "../../etc", True]
+
+
+def send(address: str, event: dict) -> tuple[int, str]:
+    """An event of the page's as it is sent without a queue: the answer's status and words."""
+    request = urllib.request.Request(f"{address}/gradio_api/run/predict", json.dumps(event).encode(),
+                                     {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_events_that_no_page_sends_are_answered_in_words(server):
+    """Values of the wrong type, too many or too few, clicks nowhere; the fixture looks for tracebacks in the log."""
+    config = json.load(urllib.request.urlopen(f"{server}/config", timeout=10))
+    for dependency in config["dependencies"]:
+        inputs = len(dependency["inputs"])
+        for number, junk in enumerate(JUNK):
+            data = [junk] * (inputs + number % 3 - 1 if number > 6 else inputs)
+            status, words = send(server, {"data": data, "fn_index": dependency["id"], "session_hash": "nobody",
+                                          "event_data": JUNK[-number]})
+            assert status < 500 or set(json.loads(words)) <= {"error", "detail", "title", "duration", "visible"}, words
+            assert str(ROOT) not in words
+    for event in ({}, {"data": []}, {"data": [], "fn_index": 10**6}, {"data": [], "fn_index": "x"}):
+        assert send(server, event)[0] >= 400
+
+
+def test_what_goes_on_at_the_server_is_not_for_visitors(server):
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{server}/monitoring", timeout=10)

@@ -1,0 +1,121 @@
+"""Where the page listens, and that nothing of it is left when it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mvit.storage.files import ROOT
+from tests.page.conftest import answers
+
+# As many offices have it, where a proxy knows nothing of this machine.
+PROXIES = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "intranet"}
+
+
+@contextmanager
+def running(folder: Path, *before: str, **variables: str):
+    """The page with its temporary files below ``folder``, in a session of its own: (process, address)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "TMPDIR": str(folder), "GRADIO_SERVER_PORT": str(port), **variables}
+    process = subprocess.Popen([*before, sys.executable, "demo.py"], cwd=ROOT, env=environment, start_new_session=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        address, begin = f"http://127.0.0.1:{port}", time.monotonic()
+        while not answers(address):
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() - begin < 60
+            time.sleep(0.1)
+        yield process, address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def started_by(pid: int) -> set[int]:
+    """The processes that a process has started, and those that these have."""
+    lines = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()
+    parents = [tuple(map(int, line.split())) for line in lines]
+    found, size = {pid}, 0
+    while len(found) > size:
+        size = len(found)
+        found |= {child for child, parent in parents if parent in found}
+    return found - {pid}
+
+
+def gone(pids: set[int], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        states = subprocess.run(["ps", "-o", "state=", "-p", ",".join(map(str, pids))], capture_output=True, text=True)
+        if not [state for state in states.stdout.split() if state != "Z"]:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def measure(browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/?tab=efficiency")
+    page.get_by_role("button", name="Measure on this machine").click()
+    page.get_by_text(re.compile("preparing|measuring")).wait_for(timeout=30_000)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_nothing_is_left_two_seconds_after_the_end(browser, tmp_path, name):
+    with running(tmp_path, **PROXIES) as (process, address):
+        measure(browser, address)
+        started = started_by(process.pid)
+        assert len(started) >= 2  # who reads pictures, and who measures
+        assert list(tmp_path.iterdir())
+        process.send_signal(getattr(signal, name))
+        assert gone({process.pid, *started}, seconds=2)
+        assert process.wait() == 0
+        assert list(tmp_path.iterdir()) == []
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_measurement_ends_with_a_server_that_is_killed(browser, tmp_path):
+    with running(tmp_path) as (process, address):
+        measure(browser, address)
+        started = started_by(process.pid)
+        process.kill()
+        assert gone(started, seconds=2)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux")
+def test_the_first_process_of_a_container_ends_when_it_is_asked_to(tmp_path):
+    with running(tmp_path, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc") as (process, _):
+        (first,) = [pid for pid in started_by(process.pid)
+                    if os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
+                    and "demo.py" in Path(f"/proc/{pid}/cmdline").read_text()]
+        os.kill(first, signal.SIGTERM)
+        assert gone({process.pid, first}, seconds=2)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("variable", "value"), [
+    ("GRADIO_SERVER_PORT", "abc"), ("GRADIO_SERVER_PORT", "0"), ("GRADIO_SERVER_PORT", "70000"),
+    ("GRADIO_SERVER_PORT", "-1"), ("GRADIO_SERVER_NAME", "nowhere.invalid"), ("GRADIO_SERVER_NAME", "192.0.2.1"),
+])
+def test_an_address_that_is_none_is_said_in_one_line(variable, value, tmp_path):
+    result = subprocess.run([sys.executable, "demo.py"], cwd=ROOT, env={**os.environ, variable: value},
+                            capture_output=True, text=True, timeout=30)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"{variable} is '{value}'")
+
+
+def test_weights_that_cannot_be_used_are_said_in_one_line(tmp_path):
+    result = subprocess.run([sys.executable, "demo.py", "--checkpoint", str(tmp_path)], cwd=ROOT, capture_output=True,
+                            text=True, timeout=60)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Cannot load {tmp_path}")
