@@ -11,6 +11,8 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mvit.page.uploads import AnswerInWords
+
 M_ARENA_MAX = -8  # malloc.h of glibc
 MOST_EVENTS = 300  # that wait or are at work: what two cores answer in some five seconds
 BUSY = "The page is busy: please try again in a moment."
@@ -37,13 +39,13 @@ def keep_memory_together() -> None:
 
 
 def app_options(most: int = MOST_EVENTS) -> dict:
-    """For ``launch(app_kwargs=...)``: a limit on events, its words, and small answers for slow lines.
+    """For ``launch(app_kwargs=...)``: a limit on events, its words, small answers for slow lines, no tracebacks.
 
     The limit is on what Gradio does not queue; it limits its queue by itself, to which the words are given here.
     """
     return {"exception_handlers": {503: lambda request, error: busy()},
             "middleware": [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4),
-                           Middleware(EventLimit, most=most)]}
+                           Middleware(EventLimit, most=most), Middleware(AnswerInWords)]}
 
 
 def busy() -> Response:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NOT_UPLOADED = "This file was not uploaded: please give the picture itself."
 log = logging.getLogger(__name__)
@@ -24,13 +26,11 @@ def guard(page: gr.Blocks) -> None:
     preprocess = page.preprocess_data
 
     async def checked(block_fn: Any, inputs: list, *arguments: Any, **options: Any) -> list:
+        for path in paths_in(inputs):
+            check_uploaded(path, Path(page.GRADIO_CACHE))
         try:
-            for path in paths_in(inputs):
-                check_uploaded(path, Path(page.GRADIO_CACHE))
             return await preprocess(block_fn, inputs, *arguments, **options)
-        except gr.Error:
-            raise
-        except Exception as error:
+        except Exception as error:  # also Gradio's own, whose words name the server's folders
             raise gr.Error(UNFIT, print_exception=False) from error
 
     page.preprocess_data = checked
@@ -39,9 +39,9 @@ def guard(page: gr.Blocks) -> None:
     async def answered(*arguments: Any, **options: Any) -> dict:
         try:
             return await process(*arguments, **options)
-        except gr.Error:
-            raise
         except Exception as error:
+            if isinstance(error, gr.Error) and not error.print_exception:  # words of ours
+                raise
             place = traceback.extract_tb(error.__traceback__)[-1]
             log.warning("An event failed: %r (%s, line %d)", error, place.filename, place.lineno)
             raise gr.Error(UNFIT, print_exception=False) from error
@@ -72,3 +72,26 @@ def paths_in(value: Any) -> Iterator[Any]:
     if isinstance(value, list):
         for part in value:
             yield from paths_in(part)
+
+
+class AnswerInWords:
+    """ASGI middleware: a request on which Gradio itself fails, such as an event that there is not, gets a sentence."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            log.warning("A request failed: %r (%s)", error, scope["path"])
+            await JSONResponse({"error": UNFIT, "detail": UNFIT}, 400)(scope, receive, send)

@@ -16,7 +16,8 @@ from mvit.storage.files import ROOT
 from tests.page.conftest import answers
 
 # As many offices have it, where a proxy knows nothing of this machine.
-PROXIES = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "intranet"}
+PROXIES = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "intranet",
+           "all_proxy": "socks5://127.0.0.1:9"}
 
 
 @contextmanager
