@@ -27,7 +27,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from mvit.data.images import PADDING, Split, crop_and_flip, hold_out, load_train_and_test, mean_and_std, rand_augment
+from mvit.data.augmentation import PADDING, crop_and_flip, rand_augment
+from mvit.data.images import Split, hold_out, load_train_and_test, mean_and_std
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.inference.variants import fold_batchnorm
