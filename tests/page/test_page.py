@@ -26,7 +26,7 @@ from mvit.data.examples import EXAMPLES, example_files
 from mvit.data.pictures import load_picture
 from mvit.page.crowd import BUSY, app_options
 from mvit.page.uploads import NOT_UPLOADED, UNFIT
-from mvit.training.run import RECIPES, Settings
+from mvit.training.settings import RECIPES, Settings
 from tests.data.hostile import HURTS
 
 ROOT = Path(__file__).parent.parent.parent
