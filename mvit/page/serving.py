@@ -41,7 +41,7 @@ def check_address() -> None:
         own = ("127.0.0.1", "localhost", "::1", name)
         named = [host for host in os.environ.get(variable, "").split(",") if host]
         os.environ[variable] = ",".join(dict.fromkeys([*named, *own]))
-    # Nor does it get as far as that where a proxy is of a kind that its HTTP library cannot use (socks, without socksio).
+    # Nor does it get as far as that with a proxy that its HTTP library cannot use (socks, without socksio).
     for variable, proxy in list(os.environ.items()):
         if variable.lower() in ("all_proxy", "http_proxy", "https_proxy") and proxy.startswith("socks"):
             del os.environ[variable]

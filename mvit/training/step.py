@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from mvit.data.images import cut_out
+from mvit.data.augmentation import cut_out
 from mvit.model import MobileViT
 
 WARM_UP = 3  # steps before one is recorded: kernels are chosen and the optimizers' states made in them

@@ -1,19 +1,17 @@
-"""How fast training is: ``python -m mvit.throughput``.
+"""How fast training is.
 
 This project's loop against the script that is usual, with the same network in one run, turn by turn; and where the
 time of a step goes.
 """
 
-import argparse
 import contextlib
 import multiprocessing as mp
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,19 +28,11 @@ from mvit.benchmark.measuring import machine
 from mvit.compat import torchvision
 from mvit.data.images import CIFAR10_SIZES, Split
 from mvit.model import MobileViT
-from mvit.storage.files import CHECKPOINTS, write_json
-from mvit.training.optimizers import build_optimizers
-from mvit.training.run import (
-    RECIPES,
-    Processes,
-    Settings,
-    TrainingError,
-    build_network,
-    pick_device,
-    prepare,
-    train_epoch,
-)
-from mvit.training.step import Step, fast_in_bfloat16
+from mvit.training.epoch import train_epoch
+from mvit.training.learner import Learner
+from mvit.training.network import build_network
+from mvit.training.processes import Processes, prepare
+from mvit.training.settings import Settings, TrainingError
 
 # What the time of an operator, or on a card of a kernel, is counted as: by the first of these in its name.
 KINDS = {
@@ -160,17 +150,13 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
     else:
         prepare(device)
         here = split.to(device)
-        network = network.to(memory_format=torch.channels_last)
         if processes.world_size > 1:
             dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=processes.rank,
                                     world_size=processes.world_size)
-        optimizers = build_optimizers(network, settings.optimizer, settings.learning_rate, settings.weight_decay,
-                                      settings.decay_all)
-        step = Step(processes.share(network), network, optimizers, label_smoothing=settings.label_smoothing,
-                    cutout=settings.cutout, bfloat16=settings.bfloat16, world_size=processes.world_size)
+        learner = Learner(network, settings, device, processes)
 
         def turn():
-            train_epoch(step, None, here, settings, 0, processes)
+            train_epoch(learner.step, None, here, settings, 0, processes)
     with contextlib.suppress(EOFError):  # nobody asks any more
         while True:
             if pipe.recv() == "profile":
@@ -241,34 +227,3 @@ def step_profile(turn, device: torch.device) -> dict[str, float]:
         spent[kind] += event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
     total = sum(spent.values())
     return dict(sorted(((kind, time / total) for kind, time in spent.items()), key=lambda item: -item[1]))
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.throughput", description=__doc__.split("\n\n")[1])
-    parser.add_argument("--recipe", choices=RECIPES, default="reference", help="ours (default: %(default)s)")
-    parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns for each (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=25, metavar="N", help="batches in a turn (default: %(default)s)")
-    parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "training_speed.json",
-                        help="file to write (default: checkpoints/training_speed.json)")
-    options = parser.parse_args(arguments)
-    if options.rounds < 1 or options.steps < 1:
-        parser.error("--rounds and --steps are at least 1")
-    try:
-        device = pick_device(options.device)
-        settings = replace(RECIPES[options.recipe], bfloat16=fast_in_bfloat16(device))
-        result = compare(settings, device, options.rounds, options.steps)
-    except TrainingError as error:
-        print(error, file=sys.stderr)
-        return 2
-    write_json(options.output, result)
-    print(f"{result['machine']}, {result['threads']} thread(s), torch {result['torch']}")
-    for name, speed in result["images_per_second"].items():
-        print(f"{name:20} {speed:7.0f} images/s, {result['ratio'].get(name, 1):.2f} x; twenty epochs in "
-              f"{result['minutes_for_20_epochs'][name]:.1f} minutes")
-    print("a step: " + ", ".join(f"{kind} {share:.0%}" for kind, share in result["step"].items()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

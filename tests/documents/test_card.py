@@ -8,7 +8,7 @@ import pytest
 from mvit.commands import card
 from mvit.documents.ablation import ablation, collect
 from mvit.documents.tables import training_speeds, with_tables
-from mvit.training.run import Settings
+from mvit.training.settings import Settings
 
 
 def finished_run(folder, settings, accuracy, command="python train.py", device="cpu", before=0, earlier=None):

@@ -8,7 +8,9 @@ from torch import nn
 
 from mvit import MobileViT, MobileViTConfig
 from mvit.data.images import Split
-from mvit.training.run import Processes, Settings, train_epoch
+from mvit.training.epoch import train_epoch
+from mvit.training.processes import Processes
+from mvit.training.settings import Settings
 from mvit.training.step import Step
 from tests.conftest import CLASSES, TINY
 

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mvit import MobileViT, MobileViTConfig
 from mvit.training.optimizers import OPTIMIZERS, build_optimizers
-from mvit.training.run import Settings
+from mvit.training.settings import Settings
 from mvit.training.step import WARM_UP, Step, soft_targets
 from tests.conftest import CLASSES, TINY
 

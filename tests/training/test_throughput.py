@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from mvit import MobileViT
-from mvit.training import throughput
-from mvit.training.run import Settings
+from mvit.commands import throughput
+from mvit.training.settings import Settings
 from mvit.training.throughput import Pictures, made_images, step_profile, usual_epoch
 from tests.conftest import TINY
 

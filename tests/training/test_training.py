@@ -22,8 +22,11 @@ from mvit.data.images import Split
 from mvit.evaluation import accuracy as evaluate
 from mvit.training import output
 from mvit.training import run as training
+from mvit.training.epoch import augmented, batches
 from mvit.training.optimizers import Muon, build_optimizers
-from mvit.training.run import Processes, Settings, TrainingError, augmented, batches, learning_rate
+from mvit.training.processes import Processes
+from mvit.training.settings import Settings, TrainingError, learning_rate
+from mvit.training.state import State
 from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent.parent
@@ -136,7 +139,7 @@ def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatc
     assert train.main([*arguments(folder, output, "--resume"), "--epochs", "4"]) == 2
     assert "The run began with epochs 3; it cannot go on with 4." in capsys.readouterr().err
     with monkeypatch.context() as patch:
-        patch.setattr(training.Processes, "join", lambda device: training.Processes(0, 2))
+        patch.setattr(Processes, "join", lambda device: Processes(0, 2))
         assert train.main(arguments(folder, output, "--resume")) == 2
     assert "began with 1 process(es), not 2" in capsys.readouterr().err
     other = tmp_path / "other"
@@ -237,7 +240,7 @@ def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path, capsys, monkey
     monkeypatch.setattr(training, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
     assert train.main(arguments(folder, tmp_path / "watched")) == 2
     assert "The test loss is inf in epoch 1: delete" in capsys.readouterr().err
-    assert training.load_state(tmp_path / "watched" / "run")["history"] == []
+    assert State.load(tmp_path / "watched" / "run").history == []
 
 
 def test_a_run_whose_images_are_gone_says_so_and_waits_for_them(folder, tmp_path, capsys, monkeypatch):
@@ -360,7 +363,7 @@ def test_a_process_that_is_killed_ends_the_others_and_loses_nothing(folder, tmp_
         _, error = torchrun.communicate(timeout=60)
     assert torchrun.returncode != 0
     assert f"What was trained is in {output / 'run'}; the same command with --resume goes on." in error
-    assert len(training.load_state(output / "run")["history"]) >= 2
+    assert len(State.load(output / "run").history) >= 2
 
 
 # --------------------------------------------------------------------------- schedules
@@ -389,7 +392,7 @@ def test_freed_memory_serves_the_next_step():
     """
     program = (
         "import resource, sys, torch\n"
-        "from mvit.training.run import keep_freed_memory\n"
+        "from mvit.training.processes import keep_freed_memory\n"
         "if sys.argv[1] == 'keep' and not keep_freed_memory(): print(-1); sys.exit()\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(5): torch.ones(2**24)\n"
@@ -583,7 +586,7 @@ def test_bfloat16_is_chosen_by_the_cpu_and_kept(folder, tmp_path, monkeypatch, c
         monkeypatch.setattr(train, "fast_in_bfloat16", lambda device, chosen=chosen: chosen)
         output = tmp_path / f"{chosen} {len(more)}"
         stop_before_the_first_epoch(monkeypatch, folder, output, *more)
-        settings = training.load_state(output / "run")["settings"]
+        settings = State.load(output / "run").settings
         assert settings.bfloat16 == (chosen if not more else more == ["--bfloat16"])
     monkeypatch.setattr(train, "pick_device", lambda name: torch.device("meta"))
     assert train.main(arguments(folder, tmp_path / "elsewhere", "--bfloat16")) == 2

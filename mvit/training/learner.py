@@ -1,0 +1,56 @@
+"""What a run changes from step to step: the network, the average of its weights, the optimizers."""
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mvit.model import MobileViT
+from mvit.training.optimizers import build_optimizers
+from mvit.training.processes import Processes
+from mvit.training.settings import Settings
+from mvit.training.step import Step
+
+
+class Learner:
+    """A network with what its training needs.
+
+    Args:
+        network: to be trained; it is moved to the device.
+        settings: how.
+        device: where.
+        processes: that share each batch.
+        teacher: whose answers are a part of the target, on that device; None for none.
+
+    Attributes:
+        network: the network.
+        averaged: the moving average of its weights; None for none.
+        optimizers: of its weights.
+        step: takes it one batch further.
+    """
+
+    def __init__(self, network: MobileViT, settings: Settings, device: torch.device, processes: Processes,
+                 teacher: MobileViT | None = None):
+        self.network = network.to(device, memory_format=torch.channels_last)
+        self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema),
+                                      use_buffers=True) if settings.ema else None
+        self.optimizers = build_optimizers(self.network, settings.optimizer, settings.learning_rate,
+                                           settings.weight_decay, settings.decay_all)
+        self.step = Step(processes.share(self.network), self.network, self.optimizers, teacher, settings.distillation,
+                         settings.label_smoothing, settings.cutout, settings.bfloat16, processes.world_size)
+
+    @property
+    def shipped(self) -> MobileViT:
+        """The network that is watched and shipped: with the average of the weights, if there is one."""
+        return self.averaged.module if self.averaged else self.network
+
+    @property
+    def _parts(self) -> dict:
+        optimizers = {f"optimizer {i}": optimizer for i, optimizer in enumerate(self.optimizers)}
+        return {"network": self.network, **optimizers, **({"averaged": self.averaged} if self.averaged else {})}
+
+    def state_dict(self) -> dict[str, dict]:
+        """The state of each part, by its name; tensors are the learner's own, not copies."""
+        return {name: part.state_dict() for name, part in self._parts.items()}
+
+    def load_state_dict(self, state: dict[str, dict]) -> None:
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])

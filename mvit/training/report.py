@@ -1,0 +1,53 @@
+"""What a run says: as it starts, with each epoch, at its end, and of what stopped it."""
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from mvit.data.images import Split
+from mvit.training.output import staging_folder
+
+
+def start_line(train: Split, watched: Split, device: torch.device, processes: int) -> str:
+    return (f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
+            f"on {device}, {processes} process(es), {torch.get_num_threads()} thread(s) each")
+
+
+def epoch_line(record: dict, epochs: int, watched_as: str) -> str:
+    return (f"epoch {record['epoch']:3d}/{epochs}  train loss {record['train_loss']:.4f} "
+            f"accuracy {record['train_accuracy']:.2%}  {watched_as} loss {record[f'{watched_as}_loss']:.4f} "
+            f"accuracy {record[f'{watched_as}_accuracy']:.2%}  {record['images_per_second']:.0f} images/s  "
+            f"{record['seconds']:.1f} s")
+
+
+def progress_bar(images: int, epoch: int, epochs: int, shown: bool) -> tqdm:
+    """Counts an epoch's images, on a terminal; in one process of them all."""
+    return tqdm(total=images, unit=" images", desc=f"epoch {epoch + 1}/{epochs}", leave=False,
+                disable=None if shown else True)
+
+
+def progress(loss: float, accuracy: float) -> str:
+    """Beside the bar: the means of the epoch so far."""
+    return f"loss {loss:.4f}, accuracy {accuracy:.1%}"
+
+
+def cause_outside(error: Exception) -> str | None:
+    """What a person may mend, in words; None for an error of the program."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f", {error.filename}" if error.filename else "")
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the memory of the device is full"
+    if isinstance(error, dist.DistError) or "gloo" in str(error):  # gloo has no exception of its own
+        return "another of its processes was ended, or does not answer"
+    return None
+
+
+def how_to_go_on(folder: Path) -> str:
+    """What is left of a run that ended in an error, and what to do with it."""
+    if not (folder / "resume.pt").exists():
+        return "Nothing was trained yet."
+    weights = staging_folder(folder) / "model.safetensors"
+    kept = f"The weights are in {weights.parent}" if weights.exists() else f"What was trained is in {folder}"
+    return f"{kept}; the same command with --resume goes on."

@@ -1,0 +1,126 @@
+"""All that decides how a run ends, besides the images: settings, and the recipes that are named sets of them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mvit.training.optimizers import OPTIMIZERS
+
+
+class TrainingError(Exception):
+    """A run cannot start or go on; the message is one sentence for the person who started it."""
+
+
+# Share of the highest learning rate, by the share of the run that is over.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+}
+
+
+def option(default, text: str, **more):
+    """A field that can be typed as an option of train.py.
+
+    Args:
+        default: the reference recipe's.
+        text: what it is.
+        more: ``flag``, where it is typed under another name; ``shown``, the default in words; the rest is for
+            :meth:`argparse.ArgumentParser.add_argument`.
+    """
+    return field(default=default, metadata={"help": text, **more})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides how a run ends, besides the images. What each is, is said where it is declared, for who types
+    ``train.py --help`` too.
+
+    Raises:
+        TrainingError: one has a value with which nothing can be trained.
+    """
+
+    recipe: str = "reference"  # the named set of defaults, and the folder that the weights go to
+    epochs: int = option(20, "passes over the training images")
+    batch_size: int = option(128, "images in a step, of all processes together")
+    optimizer: str = option("adamw", "muon: for the matrices, with AdamW for the rest", choices=OPTIMIZERS)
+    learning_rate: float = option(1e-3, "the optimizers' highest learning rate", flag="--lr")
+    weight_decay: float = option(1e-4, "the optimizers' weight decay")
+    decay_all: bool = option(True, "decay biases and norms too")
+    schedule: str = option("constant", "what the learning rate does over the run; cosine: down to zero at the end",
+                           choices=SCHEDULES)
+    warmup_epochs: float = option(0.0, "epochs over which the learning rate rises linearly; may be a fraction")
+    label_smoothing: float = option(
+        0.0, "share of the target that is spread evenly over all classes (Szegedy et al., arXiv 1512.00567)")
+    ema: float = option(
+        0.0, "share that an exponential moving average of the weights keeps of itself in a step; it is watched and "
+        "shipped in their place", shown="0, none")
+    randaugment: int = option(
+        0, "change every training image by one of RandAugment's operations, as much as M of 30 (Cubuk et al., arXiv "
+        "1909.13719)", metavar="M", shown="0, none")
+    cutout: int = option(0, "blank a square of N x N pixels in every training image", shown="0, none")
+    teacher: str = option(
+        "", "learn from the answers of the checkpoint in this folder, too (knowledge distillation; Hinton et al., "
+        "arXiv 1503.02531), for each image as the network gets it, changed at random (Beyer et al., arXiv "
+        "2106.05237)", metavar="PATH", shown="none")
+    distillation: float = option(
+        0.0, "share of the target that is the teacher's probabilities, at its temperature; the rest is the label")
+    weights: str = option(
+        "", "begin with the weights of the checkpoint in this folder, of a run on the same images; another --seed than "
+        "its own has other crops and flips", metavar="PATH", shown="random ones")
+    bfloat16: bool = option(
+        False, "compute in bfloat16 what is faster in it, on a CPU", shown="on a CPU with instructions for it, AMX")
+    seed: int = option(0, "of the first weights and of every random draw")
+    validation: int = option(
+        0, "hold out N training images: watch those, set the temperature by them, and leave the test images alone")
+    final_test: bool = option(
+        False, "with images held out, read the test images after all, once, at the end")
+    model: dict | None = option(  # noqa: RUF009 - it is dataclasses.field
+        None, "changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'", shown="none")
+    processes: int = 1  # that share each batch, as many as there are; BatchNorm sees each one's part alone
+
+    def __post_init__(self):
+        for name, limit in (("epochs", 2**31), ("batch_size", 2**31), ("learning_rate", math.inf)):
+            if not 0 < getattr(self, name) < limit:
+                raise TrainingError(f"{name} must be above zero and below {limit}, not {getattr(self, name)}.")
+        for name in ("weight_decay", "warmup_epochs", "randaugment", "cutout", "validation", "seed"):
+            if not 0 <= getattr(self, name) < 2**31:
+                raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
+        if self.randaugment > 30:
+            raise TrainingError(f"randaugment must be 30 or less, not {self.randaugment}.")
+        for name in ("label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise TrainingError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
+        if not 0 <= self.distillation <= 1:
+            raise TrainingError(f"distillation must be from 0 to 1, not {self.distillation}.")
+        if bool(self.teacher) != bool(self.distillation):
+            raise TrainingError("A teacher (--teacher) and its share of the target (--distillation) go together.")
+        if not isinstance(self.model, dict | None):
+            raise TrainingError("model must be an object, such as {\"stem_channels\": 24}.")
+        for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in choices:
+                raise TrainingError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)}.")
+
+    @property
+    def watched(self) -> str:
+        """The split that each epoch is measured on."""
+        return "validation" if self.validation else "test"
+
+
+RECIPES: dict[str, Settings] = {
+    # The published one: AdamW, constant learning rate, crop and flip, twenty epochs.
+    "reference": Settings(),
+    # Compared in its card; but what RandAugment is worth in more than 20 epochs was not.
+    "strong": Settings(
+        recipe="strong", epochs=150, optimizer="muon", learning_rate=8e-3, weight_decay=0.1, decay_all=False,
+        schedule="cosine", warmup_epochs=1, label_smoothing=0.1, randaugment=9, cutout=8, validation=2000,
+        final_test=True,
+    ),
+}
+
+
+def learning_rate(settings: Settings, epoch: float) -> float:
+    """The learning rate when ``epoch`` passes over the images (a fraction within one) are done."""
+    warmup = settings.warmup_epochs
+    if epoch < warmup:
+        return settings.learning_rate * epoch / warmup
+    return settings.learning_rate * SCHEDULES[settings.schedule]((epoch - warmup) / max(settings.epochs - warmup, 1e-9))
