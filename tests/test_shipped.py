@@ -8,7 +8,7 @@ import pytest
 from mvit import MobileViT
 from mvit.benchmark.measuring import count_flops, count_parameters
 from mvit.storage.files import CHECKPOINTS, ROOT
-from mvit.training.run import RECIPES, Settings
+from mvit.training.settings import RECIPES, Settings
 
 REFERENCE = CHECKPOINTS / "reference"
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, TypedDict, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +34,22 @@ from tqdm import tqdm
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, Forward, UnavailableError
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.files import CHECKPOINTS, write_json
+from mvit.storage.formats import Benchmark, Measurement, Ratio
 
 BATCH = 64
 
 # The published figures, quoted; the accuracy of MobileViT-XXS is that on its training images after 20 epochs.
-PUBLISHED = (
+class Published(TypedDict):
+    """A network's figures as they were published."""
+
+    name: str
+    fps: float
+    accuracy: float
+    params: float
+    what: str
+
+
+PUBLISHED: tuple[Published, Published] = (
     {"name": "MobileViT-XXS", "fps": 162.20, "accuracy": 0.8694, "params": 0.44e6, "what": "training accuracy"},
     {"name": "ResNet-50", "fps": 45.0, "accuracy": 0.93, "params": 23.5e6, "what": "accuracy"},
 )
@@ -56,7 +68,8 @@ def count_flops(model: nn.Module, image_size: int = 32) -> int:
     shadow = copy.deepcopy(model).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shadow(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return counter.get_total_flops()
+    flops: int = counter.get_total_flops()
+    return flops
 
 
 def machine(device: torch.device) -> str:
@@ -105,7 +118,7 @@ def resnet50(cifar_stem: bool) -> nn.Module:
     """
     from mvit.compat import torchvision
 
-    model = torchvision.models.resnet50(num_classes=10)
+    model: nn.Module = torchvision.models.resnet50(num_classes=10)
     if cifar_stem:
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
@@ -119,7 +132,8 @@ def timm_mobilevit_xxs() -> nn.Module:
         import timm
     except ImportError as error:
         raise UnavailableError("timm is not installed: pip install timm") from error
-    return timm.create_model("mobilevit_xxs", num_classes=10)
+    model: nn.Module = timm.create_model("mobilevit_xxs", num_classes=10)
+    return model
 
 
 def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contender]:
@@ -147,10 +161,16 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
 
 # --------------------------------------------------------------------------- timing
 
-Progress = Callable[[Sequence, str], Iterable]
+T = TypeVar("T")
 
 
-def no_progress(steps: Sequence, what: str) -> Iterable:
+class Progress(Protocol):
+    """Gives back the steps, one by one, and shows how far what is done has come."""
+
+    def __call__(self, steps: Sequence[T], what: str, /) -> Iterable[T]: ...
+
+
+def no_progress(steps: Sequence[T], what: str) -> Iterable[T]:
     return steps
 
 
@@ -179,7 +199,7 @@ def prepare(contender: Contender, variant: str, batch: int, device: torch.device
 
 def seconds(forward: Forward, x: Tensor, repeats: int) -> list[float]:
     """Times of passes, one after another; on CUDA each is waited for."""
-    wait = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
+    wait: Callable[[], None] = torch.cuda.synchronize if x.device.type == "cuda" else lambda: None
     times = []
     for _ in range(repeats):
         wait()
@@ -192,7 +212,8 @@ def seconds(forward: Forward, x: Tensor, repeats: int) -> list[float]:
 
 @torch.inference_mode()
 def measure(contestants: list[Contender], variants: list[str], device: torch.device, rounds: int = 15,
-            repeats: int = 20, progress: Progress = no_progress, batches: bool = True) -> tuple[list[dict], list[str]]:
+            repeats: int = 20, progress: Progress = no_progress, batches: bool = True) -> tuple[list[Measurement],
+                                                                                                   list[str]]:
     """Time every network in every variant, interleaved.
 
     Args:
@@ -233,7 +254,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
     return [record(entry, device) for entry in entries], sorted(set(notes))
 
 
-def record(entry: Entry, device: torch.device) -> dict:
+def record(entry: Entry, device: torch.device) -> Measurement:
     """What is published of one network in one variant: times as medians and percentiles of all its passes."""
     percentiles = statistics.quantiles(entry.singles, n=100)
     p50, p95 = (1000 * percentiles[i - 1] for i in (50, 95))
@@ -304,26 +325,26 @@ def _run_once(build: Callable[[], nn.Module], device: torch.device) -> None:
 # --------------------------------------------------------------------------- what comes out
 
 
-def best(models: list[dict], name: str, among: set[str]) -> dict | None:
+def best(models: list[Measurement], name: str, among: set[str]) -> Measurement | None:
     """A network's fastest record at batch 1 among these variants."""
     mine = [m for m in models if m["name"] == name and m["variant"] in among]
     return max(mine, key=lambda m: m["fps"], default=None)
 
 
-def fastest(models: list[dict]) -> list[dict]:
+def fastest(models: list[Measurement]) -> list[Measurement]:
     """Each network's fastest record in PyTorch alone, in the networks' order, on the device that comes first."""
     models = [m for m in models if m["device"] == models[0]["device"]]
     return [r for name in dict.fromkeys(m["name"] for m in models) if (r := best(models, name, PYTORCH_VARIANTS))]
 
 
-def ratios(models: list[dict]) -> list[dict]:
+def ratios(models: list[Measurement]) -> list[Ratio]:
     """How many times the FPS of each other network ours has, each side with its own best variant of the same kind."""
     ours, *others = dict.fromkeys(m["name"] for m in models)
     kinds = {"PyTorch": PYTORCH_VARIANTS, "ONNX Runtime": {"ONNX Runtime"}}
     if any(m["variant"] == "torch.compile" for m in models):
         kinds["PyTorch without a compiler"] = PYTORCH_VARIANTS - {"torch.compile"}
     devices = dict.fromkeys(m["device"] for m in models)
-    found = []
+    found: list[Ratio] = []
     for device, (kind, among), other in itertools.product(devices, kinds.items(), others):
         here = [m for m in models if m["device"] == device]
         mine, theirs = best(here, ours, among), best(here, other, among)
@@ -333,7 +354,7 @@ def ratios(models: list[dict]) -> list[dict]:
     return found
 
 
-def as_table(result: dict) -> str:
+def as_table(result: Benchmark) -> str:
     """The result for a person to read."""
     lines = [f"{result['machine']}, torch {result['torch']}, {result['date']}", "",
              f"{'network':30} {'variant':22} {'on':4} {'threads':>7} {'M params':>8} {'MFLOPs':>8} {'accuracy':>8} "
@@ -353,7 +374,7 @@ def as_table(result: dict) -> str:
 
 
 def run(checkpoint: Path, variants: list[str], devices: list[torch.device], against: tuple[str, ...] = (),
-        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress, quick: bool = False) -> dict:
+        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress, quick: bool = False) -> Benchmark:
     """The whole comparison on these devices, one after the other: what ``benchmark.json`` holds.
 
     Quick: one picture at a time only, neither batches nor memory.
@@ -363,7 +384,8 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
         UnavailableError: a network that is asked for is not installed, or nothing of what is asked for can be run.
     """
     contestants = contenders(checkpoint, against)
-    models, notes = [], []
+    models: list[Measurement] = []
+    notes: list[str] = []
     for device in devices:
         memory = {c.name: None if quick else peak_memory(c.name, checkpoint, device) for c in contestants}
         measured, missing = measure(contestants, variants, device, rounds, repeats, progress, not quick)
@@ -383,7 +405,7 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
     }
 
 
-def show_progress(steps: Sequence, what: str) -> Iterable:
+def show_progress(steps: Sequence[T], what: str) -> Iterable[T]:
     """A bar on a terminal, elsewhere a line a step that a program can read, such as "measuring 3/15"."""
     if sys.stderr.isatty():
         yield from tqdm(steps, desc=what)

@@ -10,11 +10,12 @@ for object detection), so it is enough to declare them and to import again.
 
 import importlib
 import sys
+from types import ModuleType
 
 import torch
 
 
-def _import_torchvision():
+def _import_torchvision() -> ModuleType:
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:
@@ -29,5 +30,5 @@ def _import_torchvision():
     return importlib.import_module("torchvision")
 
 
-_keep = []
+_keep: list[torch.library.Library] = []
 torchvision = _import_torchvision()

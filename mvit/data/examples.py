@@ -1,9 +1,10 @@
 """Pictures to try the page with, drawn here in code: no download, and none of CIFAR-10's own images."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from gradio.media import get_image
@@ -12,19 +13,31 @@ from PIL import Image, ImageColor, ImageDraw, ImageFilter
 SIZE = 256  # in pixels, and the unit of all coordinates: x to the right, y down
 FINE = 2  # painted this many times larger, then shrunk
 
+Points = np.ndarray | Sequence[tuple[float, ...]]
+
 # --------------------------------------------------------------------------- what the drawings share
+
+
+class How(TypedDict, total=False):
+    """How an outline is filled: see :meth:`Scene.shape`."""
+
+    soft: float
+    opacity: float
+    fur: float
+    mirror: bool
 
 
 class Scene:
     """A canvas that begins as a sky: colours from top to bottom. The light comes from above."""
 
-    def __init__(self, *sky: str):
+    def __init__(self, *sky: str) -> None:
         rows = np.linspace(0, len(sky) - 1, FINE * SIZE)
         channels = np.transpose([_rgb(colour) for colour in sky])
         column = np.stack([np.interp(rows, range(len(sky)), channel) for channel in channels], axis=-1)
         self.pixels = np.repeat(column[:, None].astype(np.float32), FINE * SIZE, axis=1)
 
-    def texture(self, colour: str, top: float, bottom: float, cells: tuple[int, int], strength=0.5, seed=0):
+    def texture(self, colour: str, top: float, bottom: float, cells: tuple[int, int], strength: float = 0.5,
+                seed: int = 0) -> None:
         """Blotches between two heights, by cells across and down: leaves, blades of grass, waves, clouds."""
         rows = slice(round(FINE * top), round(FINE * bottom))
         height = rows.stop - rows.start
@@ -32,13 +45,14 @@ class Scene:
         amount = strength * _noise(FINE * SIZE, height, cells, seed) * edge[:, None]
         self.pixels[rows] += amount[..., None] * (_rgb(colour) - self.pixels[rows])
 
-    def shape(self, points, colour: str, shade="", smooth=True, soft=0.0, opacity=1.0, fur=0.0, mirror=False):
+    def shape(self, outline: Points, colour: str, shade: str = "", smooth: bool = True, soft: float = 0.0,
+              opacity: float = 1.0, fur: float = 0.0, mirror: bool = False) -> None:
         """A filled outline, from its colour above to its shade below: a smooth curve through the points, or corners.
 
         The edge is blurred as far as soft says, fur is the strength of a fine texture, and mirror adds its image
         on the other side of the middle.
         """
-        points = np.asarray(points, dtype=float)
+        points = np.asarray(outline, dtype=float)
         if mirror:
             self.shape((SIZE, 0) + points * (-1, 1), colour, shade, smooth, soft, opacity, fur)
         points = FINE * (_curve(points) if smooth else points)
@@ -57,16 +71,17 @@ class Scene:
         here = self.pixels[top:bottom, left:right]
         here += opacity * _blurred(mask, max(FINE * soft, 0.6))[..., None] * (paint - here)
 
-    def oval(self, x: float, y: float, across: float, down: float, colour: str, shade="", **how):
+    def oval(self, x: float, y: float, across: float, down: float, colour: str, shade: str = "",
+             **how: Unpack[How]) -> None:
         """An ellipse by its centre and its half axes."""
         angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         self.shape(np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], -1), colour, shade, **how)
 
-    def box(self, left: float, top: float, right: float, bottom: float, colour: str, shade=""):
+    def box(self, left: float, top: float, right: float, bottom: float, colour: str, shade: str = "") -> None:
         """An upright rectangle."""
         self.shape([(left, top), (right, top), (right, bottom), (left, bottom)], colour, shade, smooth=False)
 
-    def stroke(self, points, colour: str, shade="", **how):
+    def stroke(self, points: Points, colour: str, shade: str = "", **how: Unpack[How]) -> None:
         """A curved line whose thickness changes, through points (x, y, thickness): a leg, a tail, a branch."""
         path = _curve(np.asarray(points, dtype=float), closed=False)
         along = np.gradient(path[:, :2], axis=0)
@@ -74,21 +89,21 @@ class Scene:
         outline = np.concatenate([path[:, :2] + across, (path[:, :2] - across)[::-1]])
         self.shape(outline, colour, shade, smooth=False, **how)
 
-    def trees(self, top: float, bottom: float):
+    def trees(self, top: float, bottom: float) -> None:
         """A row of trees, out of focus."""
         crowns = [(x, top + 12 * np.sin(x / 13) + 7 * np.sin(x / 5)) for x in range(-20, SIZE + 40, 8)]
         self.shape([*crowns, (SIZE + 40, bottom), (-20, bottom)], "#4f7442", "#2a4526", smooth=False, soft=3)
         self.texture("#8aa860", top, bottom, (24, 9), 0.6, seed=1)
         self.texture("#1f3a1c", top, bottom, (14, 6), 0.9, seed=2)
 
-    def eye(self, x: float, y: float, radius: float, iris: str, **how):
+    def eye(self, x: float, y: float, radius: float, iris: str, **how: Unpack[How]) -> None:
         """A round eye with a dark rim, a large pupil and a glint."""
         self.oval(x, y, 1.2 * radius, 1.1 * radius, "#1a1411", **how)
         self.oval(x, y, radius, 0.95 * radius, iris, **how)
         self.oval(x, y, 0.6 * radius, 0.8 * radius, "#0a0808", **how)
         self.oval(x - 0.3 * radius, y - 0.35 * radius, 0.25 * radius, 0.25 * radius, "white", **how)
 
-    def wheel(self, x: float, y: float, radius: float):
+    def wheel(self, x: float, y: float, radius: float) -> None:
         """A tyre and its rim, seen from the side."""
         self.oval(x, y, radius, radius, "#2b2b2d", "#0d0d0e")
         self.oval(x, y, 0.6 * radius, 0.6 * radius, "#d4d7da", "#74787d")
@@ -115,7 +130,7 @@ def _blurred(mask: Image.Image, radius: float) -> np.ndarray:
     return np.asarray(mask.filter(ImageFilter.GaussianBlur(radius)), np.float32) / 255
 
 
-def _curve(points: np.ndarray, closed=True, steps=8) -> np.ndarray:
+def _curve(points: np.ndarray, closed: bool = True, steps: int = 8) -> np.ndarray:
     """A Catmull-Rom spline through the points."""
     known = np.concatenate([points[-1:], points, points[:2]] if closed else [points[:1], points, points[-1:]])
     a, b, c, d = (known[i : len(known) - 3 + i, None] for i in range(4))

@@ -54,7 +54,8 @@ class Split:
 
     def fingerprint(self) -> int:
         """A checksum of pixels and labels, to tell whether two runs saw the same images."""
-        return zlib.crc32(self.labels.numpy(), zlib.crc32(self.images.permute(0, 2, 3, 1).contiguous().numpy()))
+        pixels = self.images.permute(0, 2, 3, 1).contiguous()
+        return zlib.crc32(self.labels.numpy().data, zlib.crc32(pixels.numpy().data))
 
 
 # --------------------------------------------------------------------------- loading
@@ -126,9 +127,9 @@ def _load_folder(path: Path, split: str, image_size: int) -> Split:
     return _split(f"{source} {split} split, {kind}", folder.classes, images, folder.targets, lossless)
 
 
-def _split(name: str, class_names: list[str], images: np.ndarray, labels: list[int], lossless: np.ndarray) -> Split:
+def _split(name: str, class_names: list[str], pixels: np.ndarray, labels: list[int], lossless: np.ndarray) -> Split:
     """(N, H, W, 3) bytes, as files have them, are channels_last already: only the view changes."""
-    images = torch.from_numpy(images).permute(0, 3, 1, 2)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     return Split(name, tuple(class_names), images, torch.tensor(labels), torch.from_numpy(lossless))
 
 

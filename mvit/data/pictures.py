@@ -87,7 +87,7 @@ def _read(stream: BinaryIO) -> Image.Image:
     # Broad on purpose: on corrupt data Pillow's plugins and the libraries below them raise OSError, SyntaxError,
     # ValueError, EOFError, TypeError, struct.error, zlib.error, MemoryError and more; all mean the same here.
     try:
-        image = Image.open(stream, formats=FORMATS)
+        image: Image.Image = Image.open(stream, formats=FORMATS)
         if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:  # by its header: nothing is decoded
             raise _too_large()
         image.draft(None, (JPEG_SIDE, JPEG_SIDE))
@@ -119,7 +119,8 @@ def _explain(head: bytes) -> str:
     """Why Pillow does not know a file, by its first bytes; its name may say anything."""
     if not head:
         return "This file is empty."
-    if any(Image.OPEN[name][1](head) is True for name in FORMATS):  # it begins like one of them
+    accepts = [Image.OPEN[name][1] for name in FORMATS]
+    if any(accept is not None and accept(head) is True for accept in accepts):  # it begins like one of them
         return DAMAGED
     for signature, name in NOT_READ:
         if re.match(signature, head, re.DOTALL):
@@ -135,7 +136,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     """
     if not image.mode.startswith(("I", "F")):  # I;16, I;16B, I, F
         return image
-    black, white = (0, 1) if image.mode == "F" else (0, 65535)
+    black, white = (0.0, 1.0) if image.mode == "F" else (0.0, 65535.0)
     lowest, highest = np.inf, -np.inf
     for _, levels in _bands(image):
         finite = levels[np.isfinite(levels)]

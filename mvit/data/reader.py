@@ -92,7 +92,7 @@ class Reader:
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "mvit.data.reader"], cwd=ROOT,
                 env={**os.environ, **ENVIRONMENT},
-                stdin=its, stdout=subprocess.DEVNULL, start_new_session=True)
+                stdin=its.fileno(), stdout=subprocess.DEVNULL, start_new_session=True)
 
     def _hand_over(self, its: socket.socket) -> None:
         with self._lock:

@@ -4,11 +4,14 @@ import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from mvit.documents.rendering import render
 from mvit.evaluation.accuracy import wilson_interval
 from mvit.storage.checkpoint import Records, commands_of
 from mvit.storage.files import write_json
+
+Trial = dict[str, Any]  # a run as ``ablation.json`` has it; which keys there are depends on when it was made
 
 
 def collect(runs: list[Path], file: Path) -> None:
@@ -48,7 +51,7 @@ def ablation(file: Path) -> str:
     return render("ablation.md", rows=rows)
 
 
-def _row(runs: list[dict]) -> dict:
+def _row(runs: list[Trial]) -> dict[str, Any]:
     """Runs that differ in their seed alone, as the table has them."""
     first, tests = runs[0], [run["test"] for run in runs if run["test"]]
     settings = first["settings"]
@@ -67,7 +70,7 @@ def _row(runs: list[dict]) -> dict:
     }
 
 
-def _spread(accuracies: list[float], images: int) -> dict:
+def _spread(accuracies: list[float], images: int) -> dict[str, float | None]:
     """The mean over seeds, the 95 % interval that one network of this accuracy has, the seeds' standard deviation."""
     mean = statistics.mean(accuracies)
     low, high = wilson_interval(round(mean * images), images)
@@ -75,11 +78,12 @@ def _spread(accuracies: list[float], images: int) -> dict:
             "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None}
 
 
-def _same(run: dict, **others) -> str:
+def _same(run: Trial, **others: None) -> str:
     """Equal for runs of equal settings. What came later was off before, and off is nothing."""
     settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
     return json.dumps({name: value for name, value in settings.items() if value}, sort_keys=True)
 
 
-def _read(file: Path) -> list[dict]:
-    return json.loads(file.read_text(encoding="utf-8"))
+def _read(file: Path) -> list[Trial]:
+    runs: list[Trial] = json.loads(file.read_text(encoding="utf-8"))
+    return runs

@@ -28,6 +28,7 @@ def model_card(network: MobileViT, records: Records, train_name: str, device: to
         device: what it was trained on.
         folder: where the checkpoint goes.
     """
+    assert records.run is not None  # it has just ended
     settings = records.run["settings"]
     split, evaluation = list(records.evaluations.items())[-1]
     known_images = "CIFAR-10" in evaluation["split"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def render(template: str, **values) -> str:
+def render(template: str, **values: object) -> str:
     """A template of this package's folder ``templates``, filled in. Markdown: nothing is escaped."""
     return _environment.get_template(template).render(values)
 

@@ -1,20 +1,23 @@
 """The tables that stand within texts: between marks that name them, made again from what was measured."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mvit.benchmark.measuring import PUBLISHED, count_flops, count_parameters, fastest
 from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
+from mvit.storage.formats import Benchmark
 
 
 def with_tables(text: str, checkpoints: Path) -> str:
     """A text with those of the tables that it has a place for, as the checkpoints have them now."""
-    tables = {"figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
-              "training": lambda: training_speeds(checkpoints),
-              "ablation": lambda: ablation(checkpoints / "ablation.json")}
+    tables: dict[str, Callable[[], str]] = {
+        "figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
+        "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json")}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
         if begin in text:
@@ -43,7 +46,7 @@ def figures(checkpoints: Path) -> str:
 
 def speed(benchmark: Path) -> str:
     """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
-    result = _read(benchmark) if benchmark.exists() else None
+    result: Benchmark | None = _read(benchmark) if benchmark.exists() else None
     return render("speed.md", result=result, fastest=fastest(result["models"]) if result else [])
 
 
@@ -52,5 +55,5 @@ def training_speeds(folder: Path) -> str:
     return render("training_speed.md", results=[_read(file) for file in sorted(folder.glob("training_speed*.json"))])
 
 
-def _read(file: Path) -> dict:
+def _read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))

@@ -17,6 +17,7 @@ from torch import Tensor
 from mvit.data.images import DataError, Split, hold_out, load_split
 from mvit.data.pictures import FIT, to_network_size
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
+from mvit.storage.formats import ConfidenceBin, Evaluation
 
 
 @torch.no_grad()
@@ -45,7 +46,7 @@ def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).sum().item() / len(labels)
 
 
-def evaluate(model: MobileViT, split: Split) -> dict:
+def evaluate(model: MobileViT, split: Split) -> Evaluation:
     """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats.
 
     Confidences, and with them ``reliability``, are those after the network's temperature; the loss is before it.
@@ -59,7 +60,7 @@ def evaluate(model: MobileViT, split: Split) -> dict:
         "split": split.name,
         "images": len(split),
         "accuracy": accuracy,
-        "accuracy_interval_95": wilson_interval(correct.sum().item(), len(split)),
+        "accuracy_interval_95": wilson_interval(int(correct.sum()), len(split)),
         "loss": loss,
         "class_names": list(names),
         "per_class_accuracy": {
@@ -79,7 +80,7 @@ def evaluate(model: MobileViT, split: Split) -> dict:
 # --------------------------------------------------------------------------- confidence
 
 
-def reliability(logits: Tensor, labels: Tensor) -> list[dict]:
+def reliability(logits: Tensor, labels: Tensor) -> list[ConfidenceBin]:
     """For each tenth of confidence how many images fell into it, and what share of them was right."""
     confidence, predicted = logits.softmax(1).max(1)
     tenth = (confidence * 10).long().clamp(max=9)
@@ -115,7 +116,7 @@ def calibrate(model: MobileViT, split: Split) -> MobileViTConfig:
     log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([log_temperature], max_iter=100, line_search_fn="strong_wolfe")
 
-    def closure():
+    def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(logits / log_temperature.exp(), labels)
         loss.backward()
@@ -167,7 +168,7 @@ def cut_and_fit(split: Split, width: int, height: int, how: str) -> Split:
     return replace(split, images=images, name=f"{split.name}, cut to {width}:{height}, fitted by {how}")
 
 
-def as_table(result: dict) -> str:
+def as_table(result: Evaluation) -> str:
     """The result for a person to read."""
     low, high = result["accuracy_interval_95"]
     names = result["class_names"]
@@ -216,7 +217,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.split == "validation":
             split = hold_out(split, options.validation)[1]
         if options.aspect:
-            split = cut_and_fit(split, *options.aspect, options.fit)
+            width, height = options.aspect
+            split = cut_and_fit(split, width, height, options.fit)
         result = evaluate(model, with_classes_of(model, split))
     except (CheckpointError, DataError, ValueError) as error:
         print(error, file=sys.stderr)

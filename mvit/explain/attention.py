@@ -14,16 +14,19 @@ by; where it calls fused attention, which keeps no softmax, it is computed from 
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from mvit.model import fold
 
+Layer = int | Literal["rollout"]  # one of a block's transformer layers, or all of them
 AXES = ("batch", "pixel in patch", "head", "query patch", "key patch")
 
 
@@ -68,15 +71,15 @@ class _Parts:
     patch_size: tuple[int, int]
 
 
-# By package and class name, so that neither library need be installed.
-_ADAPTERS: dict[tuple[str, str], Callable[[nn.Module], _Parts]] = {
+# By package and class name, so that neither library need be installed: their blocks are Any to a type checker.
+_ADAPTERS: dict[tuple[str, str], Callable[[Any], _Parts]] = {
     ("mvit", "MobileViTBlock"): lambda b: _Parts(b.to_tokens, b.encoder, (b.patch_size, b.patch_size)),
     ("timm", "MobileVitBlock"): lambda b: _Parts(b.conv_1x1, b.transformer, tuple(b.patch_size)),
     ("transformers", "MobileViTLayer"): lambda b: _Parts(b.conv_1x1, b.transformer, (b.patch_height, b.patch_width)),
 }
 
 
-def _adapter(module: nn.Module) -> Callable[[nn.Module], _Parts] | None:
+def _adapter(module: nn.Module) -> Callable[[Any], _Parts] | None:
     kind = type(module)
     return _ADAPTERS.get((kind.__module__.partition(".")[0], kind.__name__))
 
@@ -96,7 +99,7 @@ def blocks_of(model: nn.Module) -> dict[str, _Parts]:
 # --------------------------------------------------------------------------- catching attention as it happens
 
 
-def only_here(hook: Callable) -> Callable:
+def only_here(hook: Callable[..., None]) -> Callable[..., None]:
     """A module's hooks fire in every thread that runs it; this makes one fire in the thread that made it alone."""
     here = threading.get_ident()
     return lambda *arguments: hook(*arguments) if threading.get_ident() == here else None
@@ -105,13 +108,14 @@ def only_here(hook: Callable) -> Callable:
 class _Recorder(TorchFunctionMode):
     """While it is entered, keeps every softmax over keys that is computed inside an encoder."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.inside: str | None = None
         self.sizes: dict[str, tuple[int, int]] = {}
         self.caught: dict[str, list[Tensor]] = {}
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         result = function(*args, **kwargs)
         if self.inside is not None:
@@ -121,17 +125,18 @@ class _Recorder(TorchFunctionMode):
                 self.caught[self.inside].append(result)
         return result
 
-    def watch(self, name: str, parts: _Parts) -> list:
+    def watch(self, name: str, parts: _Parts) -> list[RemovableHandle]:
         """Hooks that tell which block is at work; returns their handles."""
-        def begin(module, inputs):
+        def begin(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             self.inside = name
             self.caught[name] = []
 
-        def end(module, inputs, output):
+        def end(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
             self.inside = None
 
-        def note_size(module, inputs, output):
-            self.sizes[name] = tuple(output.shape[-2:])
+        def note_size(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            height, width = output.shape[-2:]
+            self.sizes[name] = height, width
 
         return [parts.to_tokens.register_forward_hook(only_here(note_size)),
                 parts.encoder.register_forward_pre_hook(only_here(begin)),
@@ -200,7 +205,7 @@ def rollout(block: BlockAttention) -> Tensor:
     return total
 
 
-def heat_map(block: BlockAttention, size: tuple[int, int], layer: int | str = -1, head: int | None = None,
+def heat_map(block: BlockAttention, size: tuple[int, int], layer: Layer = -1, head: int | None = None,
              at: tuple[float, float] | None = None, whole_patch: bool = False) -> Tensor:
     """A block's attention in the coordinates of the image.
 

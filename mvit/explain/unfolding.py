@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
-from mvit.explain.attention import BlockAttention, attention, heat_map, only_here
+from mvit.explain.attention import BlockAttention, Layer, attention, heat_map, only_here
 from mvit.model import MobileViT, MobileViTBlock, fold
 
 SIZE = 640  # pixels; a multiple of 32
@@ -46,7 +46,7 @@ def look_inside(model: MobileViT, pixels: Tensor) -> list[BlockInside]:
     blocks = {name: module for name, module in model.named_modules() if isinstance(module, MobileViTBlock)}
     kept: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
-    def keep(module, inputs, output):
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         kept[module] = (inputs[0], output)
 
     handles = [part.register_forward_hook(only_here(keep)) for block in blocks.values()
@@ -110,7 +110,7 @@ def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
     return _image(figure)
 
 
-def attention_figure(seen: Image.Image, block: BlockAttention, layer: int | str, head: int | None,
+def attention_figure(seen: Image.Image, block: BlockAttention, layer: Layer, head: int | None,
                      at: tuple[int, int] | None, whole_patch: bool = False, size: int = SIZE) -> Image.Image:
     """What a token attends to, as light on the darkened picture; the token itself is framed.
 
@@ -132,7 +132,7 @@ def attention_figure(seen: Image.Image, block: BlockAttention, layer: int | str,
     return _image(pixels)
 
 
-def heads_figure(seen: Image.Image, block: BlockAttention, layer: int | str, at: tuple[int, int] | None,
+def heads_figure(seen: Image.Image, block: BlockAttention, layer: Layer, at: tuple[int, int] | None,
                  whole_patch: bool = False) -> Image.Image:
     """The same for the mean of the heads and for each head, from left to right; for rollout the mean alone."""
     heads = [None] if layer == "rollout" else [None, *range(block.layers[layer].shape[2])]
@@ -177,7 +177,7 @@ def shapes(inside: BlockInside) -> str:
     return f"{H} × {W} × {d} → {P} × {N} × {d} → {H} × {W} × {d}"
 
 
-def strongest(block: BlockAttention, layer: int | str, head: int | None, at: tuple[int, int]) -> tuple[int, int, float]:
+def strongest(block: BlockAttention, layer: Layer, head: int | None, at: tuple[int, int]) -> tuple[int, int, float]:
     """The key with a token's largest attention weight: (row, column) in the feature map, and the weight."""
     heat = heat_map(block, block.map_size, layer, head, (at[0] + 0.5, at[1] + 0.5))[0]
     row, column = divmod(int(heat.argmax()), heat.shape[1])
@@ -269,7 +269,8 @@ def position_colours(P: int) -> np.ndarray:
 def _position_colours(block: BlockAttention) -> np.ndarray:
     (H, W), (h, w) = block.map_size, block.patch_size
     position = (np.arange(H)[:, None] % h) * w + np.arange(W)[None] % w
-    return position_colours(h * w)[position]                                        # (H, W, 3)
+    colours: np.ndarray = position_colours(h * w)[position]                         # (H, W, 3)
+    return colours
 
 
 def _enlarged(seen: Image.Image, size: int = SIZE) -> np.ndarray:
@@ -279,7 +280,8 @@ def _enlarged(seen: Image.Image, size: int = SIZE) -> np.ndarray:
 def _expand(values: np.ndarray, size: int = SIZE) -> np.ndarray:
     """(H, W, C) to (size, size, C), each value a block."""
     rows, columns = (np.arange(size) * n // size for n in values.shape[:2])
-    return values[rows][:, columns]
+    expanded: np.ndarray = values[rows][:, columns]
+    return expanded
 
 
 def _norms(values: Tensor, size: int) -> np.ndarray:

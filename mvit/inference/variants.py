@@ -9,12 +9,14 @@ import copy
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Forward = Callable[[Tensor], Tensor]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class UnavailableError(Exception):
@@ -42,11 +44,11 @@ def fold_batchnorm(model: nn.Module, example: Tensor) -> nn.Module:
     keep: list[Tensor] = []  # a tensor that is freed could lend its id to another
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
-    def after_conv(module, inputs, output):
+    def after_conv(module: nn.Conv2d, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         keep.append(output)
         producers[id(output)] = module
 
-    def before_norm(module, inputs):
+    def before_norm(module: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
         if id(inputs[0]) in producers:
             pairs.append((producers[id(inputs[0])], module))
 
@@ -71,9 +73,15 @@ def eager(model: nn.Module, example: Tensor) -> Forward:
     return copy.deepcopy(model).eval()
 
 
+def to_channels_last(model: Network) -> Network:
+    """The network itself, its weights with the channels of a pixel side by side in memory."""
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # declared for tensors alone
+    return model
+
+
 def channels_last(model: nn.Module, example: Tensor) -> Forward:
     """Weights and maps with the channels of a pixel side by side in memory."""
-    model = copy.deepcopy(model).eval().to(memory_format=torch.channels_last)
+    model = to_channels_last(copy.deepcopy(model).eval())
     return lambda x: model(x.contiguous(memory_format=torch.channels_last))
 
 
@@ -92,7 +100,7 @@ def frozen(model: nn.Module, example: Tensor) -> Forward:
 
     For inputs of the example's shape only.
     """
-    model = fold_batchnorm(model, example).to(memory_format=torch.channels_last)
+    model = to_channels_last(fold_batchnorm(model, example))
     example = example.contiguous(memory_format=torch.channels_last)
     with torch.no_grad(), _quiet():
         traced = torch.jit.freeze(torch.jit.trace(model, example))
@@ -104,7 +112,7 @@ def compiled(model: nn.Module, example: Tensor) -> Forward:
     from torch._inductor import config
     from torch._inductor.exc import InvalidCxxCompiler
 
-    function = torch.compile(fold_batchnorm(model, example).to(memory_format=torch.channels_last))
+    function = torch.compile(to_channels_last(fold_batchnorm(model, example)))
     try:
         with torch.no_grad(), config.patch({"freezing": True}):
             function(example)
@@ -126,7 +134,8 @@ def onnx_runtime(model: nn.Module, example: Tensor) -> Forward:
     buffer = io.BytesIO()
     with _quiet():
         program = torch.onnx.export(copy.deepcopy(model).eval(), (example,), dynamo=True, verbose=False)
-    program.save(buffer)
+    assert program is not None  # None is without dynamo
+    program.save(buffer)  # type: ignore[arg-type]  # declared for paths, but it writes to streams too
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])

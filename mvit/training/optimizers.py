@@ -1,6 +1,7 @@
 """How weights are changed: AdamW, or Muon for the matrices among them and AdamW for the rest."""
 
 from collections import defaultdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,17 +26,18 @@ def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight
     matrices = hidden_matrices(network) if kind == "muon" else []
     taken = {id(weight) for weight in matrices}
     rest = [weight for weight in weights if id(weight) not in taken]
-    groups = [{"params": [w for w in rest if w.ndim > 1 or decay_all]},
-              {"params": [w for w in rest if w.ndim == 1 and not decay_all], "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": [w for w in rest if w.ndim > 1 or decay_all]},
+        {"params": [w for w in rest if w.ndim == 1 and not decay_all], "weight_decay": 0.0}]
     # One fused kernel a step instead of several for each of the tensors.
-    optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], learning_rate, weight_decay=weight_decay,
-                                    fused=True)]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(
+        [g for g in groups if g["params"]], learning_rate, weight_decay=weight_decay, fused=True)]
     if matrices:
         optimizers.append(Muon(matrices, learning_rate, weight_decay))
     return optimizers
 
 
-def hidden_matrices(network: MobileViT) -> list[nn.Parameter]:
+def hidden_matrices(network: MobileViT) -> list[Tensor]:
     """Weights that mix channels, but for the first and the last layer's.
 
     A depthwise filter mixes none; and what is near pixels or classes is better left to AdamW (Jordan et al.).
@@ -60,14 +62,14 @@ class Muon(torch.optim.Optimizer):
 
     MOMENTUM = 0.95
 
-    def __init__(self, weights: list[nn.Parameter], lr: float, weight_decay: float):
+    def __init__(self, weights: list[Tensor], lr: float, weight_decay: float) -> None:
         alike = defaultdict(list)
         for weight in weights:
             alike[weight.flatten(1).shape].append(weight)
         super().__init__([{"params": group} for group in alike.values()], {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # the closure that others take is never given
         for group in self.param_groups:
             weights, lr = group["params"], group["lr"]
             gradients = torch.stack([weight.grad.flatten(1) for weight in weights])

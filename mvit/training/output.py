@@ -18,7 +18,7 @@ from mvit.storage.files import CHECKPOINTS, exchange, part_of, read_json, write_
 try:
     import fcntl
 except ImportError:  # Windows: two runs into one output are not noticed
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # what is not there has no type of its own
 
 # In the order in which they get into a folder: what says that it is ours first, what nothing is loaded without last.
 CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "run.json",

@@ -1,7 +1,9 @@
 """One step of training: what the loss is, and how it changes the weights."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +52,8 @@ class _SlowInBfloat16(TorchFunctionMode):
     """Float32 within autocast for what torch has only a slow bfloat16 gradient for on a CPU: attention, and depthwise
     convolution with a stride."""
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
         if function is F.conv2d:
             _, _, _, stride, _, _, groups = args  # as nn.Conv2d calls it
@@ -62,6 +65,23 @@ class _SlowInBfloat16(TorchFunctionMode):
         with torch.autocast("cpu", enabled=False):
             args32 = [arg.float() if isinstance(arg, Tensor) else arg for arg in args]
             return function(*args32, **kwargs).to(args[0].dtype)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A step as a CUDA graph: replayed, it reads its inputs and the learning rate and writes its result in place."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, Tensor, Tensor]  # images, labels, centres
+    rate: Tensor
+    result: tuple[Tensor, Tensor]
+
+    def replay(self, images: Tensor, labels: Tensor, centres: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        for recorded, now in zip(self.inputs, (images, labels, centres), strict=True):
+            recorded.copy_(now)
+        self.rate.fill_(rate)
+        self.graph.replay()
+        return self.result
 
 
 class Step:
@@ -90,14 +110,11 @@ class Step:
         self.precision = in_bfloat16 if bfloat16 else contextlib.nullcontext
         self.world_size = world_size
         device = next(network.parameters()).device
-        self.replays = device.type == "cuda" and world_size == 1
-        self.stream = torch.cuda.Stream(device) if self.replays else None
+        # Where steps are replayed: the stream that one is recorded in.
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" and world_size == 1 else None
         self.taken = 0  # steps that were not replayed
         self.whole = 0  # images in the first batch; an epoch's last may have others
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: tuple[Tensor, ...] = ()  # what the recording reads
-        self.rate: Tensor | None = None
-        self.result: tuple[Tensor, Tensor] | None = None  # and writes
+        self.recording: Recording | None = None
 
     def __call__(self, images: Tensor, labels: Tensor, centres: Tensor, batch_size: int,
                  rate: float) -> tuple[Tensor, Tensor]:
@@ -115,20 +132,16 @@ class Step:
             step.
         """
         self.whole = self.whole or len(labels)
-        if self.replays and self.graph is None and self.taken >= WARM_UP and len(labels) == self.whole:
-            self.record(images, labels, centres)
+        if self.stream is not None and self.recording is None and self.taken >= WARM_UP and len(labels) == self.whole:
+            self.recording = self.record(images, labels, centres)
         self.set_rate(rate)
-        if self.graph and len(labels) == self.whole:
-            for recorded, now in zip(self.inputs, (images, labels, centres), strict=True):
-                recorded.copy_(now)
-            self.rate.fill_(rate)
-            self.graph.replay()
-            return self.result
+        if self.recording and len(labels) == self.whole:
+            return self.recording.replay(images, labels, centres, rate)
 
         self.taken += 1
-        if not self.replays:
+        if self.stream is None:
             return self.take(images, labels, centres, batch_size)
-        self.stream.wait_stream(torch.cuda.current_stream())  # the stream that is recorded: to warm it up
+        self.stream.wait_stream(torch.cuda.current_stream())  # to warm it up
         with torch.cuda.stream(self.stream):
             result = self.take(images, labels, centres, batch_size)
         torch.cuda.current_stream().wait_stream(self.stream)
@@ -156,19 +169,20 @@ class Step:
             optimizer.step()
         return loss.detach(), (logits.argmax(1) == labels).sum()
 
-    def record(self, images: Tensor, labels: Tensor, centres: Tensor) -> None:
+    def record(self, images: Tensor, labels: Tensor, centres: Tensor) -> Recording:
         """Record a step with a batch of this size, without taking it."""
-        self.inputs = images.clone(), labels.clone(), centres.clone()
-        self.rate = torch.zeros((), device=images.device)  # a number would be the same in every replay
-        self.set_rate(self.rate)
+        inputs = images.clone(), labels.clone(), centres.clone()
+        rate = torch.zeros((), device=images.device)  # a number would be the same in every replay
+        self.set_rate(rate)
         adamw = [group for optimizer in self.optimizers for group in optimizer.param_groups if "capturable" in group]
         for group in adamw:
             group["capturable"] = True  # it asks, and complains of it in a step that is not recorded
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
-            self.result = self.take(*self.inputs, len(labels))
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self.stream):
+            result = self.take(*inputs, len(labels))
         for group in adamw:
             group["capturable"] = False
+        return Recording(graph, inputs, rate, result)
 
     def set_rate(self, rate: float | Tensor) -> None:
         for optimizer in self.optimizers:

@@ -11,10 +11,13 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -28,6 +31,7 @@ from mvit.benchmark.measuring import machine
 from mvit.compat import torchvision
 from mvit.data.images import CIFAR10_SIZES, Split
 from mvit.model import MobileViT
+from mvit.storage.formats import TrainingSpeed
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
 from mvit.training.network import build_network
@@ -55,10 +59,10 @@ def made_images(count: int) -> Split:
     return Split("noise", tuple(map(str, range(10))), images, labels, torch.ones(count, dtype=torch.bool))
 
 
-class Pictures(Dataset):
+class Pictures(Dataset[tuple[Tensor, int]]):
     """The images one by one, as PIL pictures through torchvision's transforms."""
 
-    def __init__(self, split: Split, network: MobileViT):
+    def __init__(self, split: Split, network: MobileViT) -> None:
         transforms, config = torchvision.transforms, network.config
         self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
         self.picture = transforms.functional.to_pil_image
@@ -74,7 +78,8 @@ class Pictures(Dataset):
         return self.transform(self.picture(self.images[index])), self.labels[index]
 
 
-def usual_epoch(network: MobileViT, optimizer: torch.optim.Optimizer, loader: DataLoader, device: torch.device) -> None:
+def usual_epoch(network: MobileViT, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]],
+                device: torch.device) -> None:
     """An epoch as most scripts have it: contiguous maps, a plain optimizer, worker processes that load PIL pictures."""
     network.train()
     for images, labels in loader:
@@ -94,7 +99,7 @@ class Contestant:
     """A way to train, in processes of its own (what one asks of the allocator must not serve the other) that wait for
     their turn."""
 
-    workers: list[mp.Process]
+    workers: list[BaseProcess]
     pipes: list[Connection]
 
     @classmethod
@@ -102,7 +107,8 @@ class Contestant:
               meeting: Path) -> "Contestant":
         """``count`` processes with this loop, which find each other by the file ``meeting``."""
         context = mp.get_context("spawn")
-        workers, pipes = [], []
+        workers: list[BaseProcess] = []
+        pipes: list[Connection] = []
         for rank in range(count):
             here, there = context.Pipe()
             workers.append(context.Process(
@@ -112,8 +118,8 @@ class Contestant:
             pipes.append(here)
         return cls(workers, pipes)
 
-    def ask(self, what: str):
-        """Have all its processes take a turn, or profile one; the first one's answer.
+    def ask(self, what: str) -> Any:
+        """Have all its processes take a turn, or profile one; the first one's answer: seconds, or shares of time.
 
         Raises:
             TrainingError: a process died.
@@ -145,7 +151,7 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
                             multiprocessing_context=mp.get_all_start_methods()[0])  # the system's default
         optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate)
 
-        def turn():
+        def turn() -> None:
             usual_epoch(network, optimizer, loader, device)
     else:
         prepare(device)
@@ -155,7 +161,7 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
                                     world_size=processes.world_size)
         learner = Learner(network, settings, device, processes)
 
-        def turn():
+        def turn() -> None:
             train_epoch(learner.step, None, here, settings, 0, processes)
     with contextlib.suppress(EOFError):  # nobody asks any more
         while True:
@@ -171,7 +177,7 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
         dist.destroy_process_group()
 
 
-def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -> dict:
+def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -> TrainingSpeed:
     """All of them, turn by turn: what ``training_speed.json`` holds.
 
     Args:
@@ -183,7 +189,7 @@ def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -
     Raises:
         TrainingError: a process died.
     """
-    times = defaultdict(list)
+    times: defaultdict[str, list[float]] = defaultdict(list)
     with contextlib.ExitStack() as ending:
         folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mvit-")))
         contestants = {}
@@ -215,12 +221,12 @@ def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -
     }
 
 
-def step_profile(turn, device: torch.device) -> dict[str, float]:
+def step_profile(turn: Callable[[], None], device: torch.device) -> dict[str, float]:
     """Shares of the time that operators themselves take, by kind, the largest first."""
     activity = ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU
     with profile(activities=[activity]) as profiled:
         turn()
-    spent = defaultdict(float)
+    spent: defaultdict[str, float] = defaultdict(float)
     for event in profiled.key_averages():
         name = event.key.lower()
         kind = next((kind for kind, parts in KINDS.items() if any(part in name for part in parts)), "other")

@@ -122,11 +122,11 @@ def test_a_replayed_step_is_the_step(taught):
     for number in range(WARM_UP + 2):
         step(*made_batch(number, 16, "cuda"), 0.01)
     step(*made_batch(100, 5, "cuda"), 0.01)
-    assert step.graph
+    assert step.recording
     by_hand, begin = twin(step, "cuda"), all_weights(step)
     batch = made_batch(101, 16, "cuda")
     results = [[value.item() for value in one(*batch, 0.002)] for one in (step, by_hand)]
-    assert not by_hand.graph
+    assert not by_hand.recording
     assert results[0] == pytest.approx(results[1], rel=1e-2, abs=1)
     moved = [all_weights(one) - begin for one in (step, by_hand)]
     assert (moved[0] - moved[1]).norm() < 0.2 * moved[1].norm()

@@ -1,0 +1,102 @@
+"""What the JSON files hold that are written in one place and read in others, key by key."""
+
+from typing import NotRequired, TypedDict
+
+# --------------------------------------------------------------------------- evaluation.json, validation.json
+
+
+class ConfidenceBin(TypedDict):
+    """The images whose confidence was within a tenth: how many, and the share that was right."""
+
+    confidence_from: float
+    confidence_to: float
+    images: int
+    accuracy: float | None  # None: of no images
+
+
+class Evaluation(TypedDict):
+    """A checkpoint on one split: accuracies as fractions, the loss in nats."""
+
+    split: str
+    images: int
+    accuracy: float
+    accuracy_interval_95: tuple[float, float]
+    loss: float
+    class_names: list[str]
+    per_class_accuracy: dict[str, float | None]  # None: of no images
+    confusion_matrix: list[list[int]]  # a row for each true class
+    temperature: float
+    calibration_error: float
+    calibration_error_at_temperature_1: float
+    reliability: list[ConfidenceBin]
+    date: str
+    torch: str
+    device: str
+
+
+# --------------------------------------------------------------------------- benchmark.json
+
+
+class Measurement(TypedDict):
+    """One network in one variant with a number of threads: times are medians and percentiles of all its passes."""
+
+    name: str
+    variant: str
+    device: str
+    threads: int
+    params: int
+    flops: int
+    accuracy: float | None
+    accuracy_source: str | None
+    fps: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    throughput_64: float | None
+    passes: int
+    peak_memory: NotRequired[int | None]  # in bytes; of the network, and measured after the times
+
+
+class Ratio(TypedDict):
+    """How many times the FPS of another network ours has, by the best variant of each."""
+
+    kind: str
+    device: str
+    against: str
+    ratio: float
+    ours: str
+    theirs: str
+
+
+class Benchmark(TypedDict):
+    """A comparison of networks on one machine."""
+
+    machine: str
+    torch: str
+    python: str
+    date: str
+    batch: int
+    models: list[Measurement]
+    ratios: list[Ratio]
+    notes: list[str]
+
+
+# --------------------------------------------------------------------------- training_speed.json
+
+
+class TrainingSpeed(TypedDict):
+    """Ways to train, by name, on one machine, and the shares of a step's time by kind of operator."""
+
+    machine: str
+    threads: int
+    torch: str
+    python: str
+    date: str
+    recipe: str
+    bfloat16: bool
+    batch_size: int
+    rounds: int
+    steps: int
+    images_per_second: dict[str, float]
+    ratio: dict[str, float]
+    minutes_for_20_epochs: dict[str, float]
+    step: dict[str, float]
