@@ -81,7 +81,7 @@ class Probes:
         return cls(weights, about["accuracy"], about["measured_on"])
 
     def save(self, checkpoint: str | Path) -> None:
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, (weight, bias) in self.weights.items():
             tensors |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": bias.contiguous()}
         about = json.dumps({"accuracy": self.accuracy, "measured_on": self.measured_on})
@@ -115,7 +115,7 @@ def fit_probe(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, T
     weight, bias = torch.zeros(classes, x.shape[1], requires_grad=True), torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure():
+    def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(F.linear(x, weight, bias), labels) + 1e-4 * weight.square().sum()
         loss.backward()

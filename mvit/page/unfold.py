@@ -4,14 +4,14 @@ import asyncio
 import html
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio.to_thread
 import gradio as gr
 from PIL import Image
 
 from mvit.data.pictures import to_network_size
-from mvit.explain.attention import BlockAttention
+from mvit.explain.attention import BlockAttention, Layer
 from mvit.explain.probes import Probes
 from mvit.explain.unfolding import (
     SIZE,
@@ -84,7 +84,7 @@ def lens_table(subject: Subject) -> str:
     said = []
     for depth, probabilities in probes(classifier.model, pixels).items():
         confidence, best = probabilities[0].max(0)
-        said.append((depth, names[best], confidence, f"{probes.accuracy[depth]:.1%}"))
+        said.append((depth, names[int(best)], confidence.item(), f"{probes.accuracy[depth]:.1%}"))
     evaluation = Records.read(Path(subject.checkpoint)).evaluation
     right = f"{evaluation['accuracy']:.1%}" if evaluation and evaluation["split"] == probes.measured_on else ""
     said.append(("all: its answer", *classifier(subject.seen).best, right))
@@ -134,27 +134,32 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
                    view: str) -> tuple[Image.Image, Image.Image, str]:
     (H, W), N = block.map_size, block.layers[0].shape[3]
     # The controls follow a new block one after the other; until they all have, what they say may not exist in it.
-    layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
-    head = None if head == MEAN or layer == "rollout" else head
-    at = tuple(min(max(round(typed or 1), 1), size) - 1 for typed, size in ((row, H), (column, W)))
-    figures = (attention_figure(seen, block, layer, head, at if view != ALL else None, view == PATCH),
-               heads_figure(seen, block, layer, at if view != ALL else None, view == PATCH))
+    which: Layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
+    of_head = None if head == MEAN or which == "rollout" else head
+    at = _within(row, H), _within(column, W)
+    figures = (attention_figure(seen, block, which, of_head, at if view != ALL else None, view == PATCH),
+               heads_figure(seen, block, which, at if view != ALL else None, view == PATCH))
     if view == ALL:
         return *figures, ("The attention weight of each token as a key: the mean over all queries of its sequence. A "
                           f"chosen token counts again with “{TOKEN}”.")
     if view == PATCH:
         return *figures, ("The attention weight of each patch for the framed token's patch as query: the mean over the "
                           "positions in the patch, each of which attends to its own colour only.")
-    to_row, to_column, share = strongest(block, layer, head, at)
+    to_row, to_column, share = strongest(block, which, of_head, at)
     even = f"uniform attention would give {1 / N:.1%} to each of the {N} tokens of its colour"
-    if layer == "rollout":
+    if which == "rollout":
         even = "through all layers (rollout), and half of every layer is the token itself"
     return *figures, (f"The framed token (row {at[0] + 1}, column {at[1] + 1}) is the query. Its largest attention "
                       f"weight, **{share:.1%}**, goes to the key in row {to_row + 1}, column {to_column + 1}; {even}. "
                       "Tokens of the other colours are not among its keys: they reach it through convolutions.")
 
 
-async def clicked(event: gr.SelectData, *options) -> tuple:
+def _within(typed: float | None, size: int) -> int:
+    """A row or column that was typed, counted from 1, as the nearest that there is, counted from 0."""
+    return min(max(round(typed or 1), 1), size) - 1
+
+
+async def clicked(event: gr.SelectData, *options: Any) -> tuple:
     """What :func:`chosen_token` gives, in the order of the clicks: of quick ones the last is what remains."""
     async with _in_order:
         return await anyio.to_thread.run_sync(chosen_token, event, *options)
