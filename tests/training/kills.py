@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import train
 from mvit import CheckpointError, MobileViT
-from tests.training.test_training import arguments
+from tests.training.runs import arguments
 
 images, root, layout, stride, first = sys.argv[1], Path(sys.argv[2]), sys.argv[3], *map(int, [*sys.argv[4:], 1, 1][:2])
 output, mine = root / "out", {"thesis.txt": "years", "sub/notes.txt": "months", "log": "days"}

@@ -15,7 +15,7 @@ import train
 from mvit import MobileViT
 from mvit.training import output
 from mvit.training.output import CHECKPOINT_FILES, put_in_place, taken
-from tests.training.test_training import ROOT, arguments, stop_before_the_first_epoch
+from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two folders in one step")
 
