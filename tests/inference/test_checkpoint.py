@@ -129,7 +129,7 @@ def test_a_checkpoint_that_is_not_there(name):
 
 def test_command_line_answers_in_one_line(checkpoint, folder):
     damage(checkpoint, "truncated")
-    command = [sys.executable, "-m", "mvit.evaluation.accuracy", str(checkpoint), "--data", str(folder)]
+    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -245,7 +245,7 @@ def test_labels_follow_the_network_s_classes(tiny):
 
 
 def test_command_line_prints_a_table_or_json(checkpoint, folder):
-    command = [sys.executable, "-m", "mvit.evaluation.accuracy", str(checkpoint), "--data", str(folder)]
+    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
     as_json = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
     result = json.loads(as_json.stdout)
     expected = evaluate(MobileViT.from_pretrained(checkpoint), load_split(folder, "test"))
