@@ -6,9 +6,7 @@ on the average of each channel over the feature map. The network itself is not c
     python -m mvit.probes checkpoints/reference --data PATH
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -17,10 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mvit.data.images import DataError, Split, load_train_and_test
-from mvit.evaluation.accuracy import with_classes_of
+from mvit.data.images import Split
 from mvit.explain.attention import only_here
-from mvit.model import CheckpointError, MobileViT
+from mvit.model import MobileViT
 from mvit.storage.files import write_whole
 
 FILE = "probes.safetensors"
@@ -136,26 +133,3 @@ def train_probes(model: MobileViT, train: Split, test: Split) -> Probes:
         predicted = F.linear(test_features[name], *weights[name]).argmax(1)
         accuracy[name] = (predicted == test.labels).float().mean().item()
     return Probes(weights, accuracy, test.name)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.probes", description=f"Make a checkpoint's {FILE}.")
-    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
-    options = parser.parse_args(arguments)
-    try:
-        model = MobileViT.from_pretrained(options.checkpoint)
-        train, test = load_train_and_test(options.data, model.config.image_size)
-        probes = train_probes(model, with_classes_of(model, train), with_classes_of(model, test))
-    except (CheckpointError, DataError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    probes.save(options.checkpoint)
-    for name, accuracy in probes.accuracy.items():
-        print(f"{name:8} {accuracy:.2%} on {probes.measured_on}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,9 +22,10 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
     35 images in batches of 16, so that the last batch does not divide and no half can pass for the whole.
     """
     script = [str(ROOT / "tests" / "training" / "one_epoch.py"), str(tmp_path)]
-    for torchrun in ([], ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]):
-        subprocess.run([sys.executable, *torchrun, *script], cwd=ROOT, check=True, timeout=120,
-                       env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+    running = [subprocess.Popen([sys.executable, *torchrun, *script], cwd=ROOT,
+                                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+               for torchrun in ([], ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"])]
+    assert [process.wait(120) for process in running] == [0, 0]
     one, two = (torch.load(tmp_path / f"{world_size}.pt", weights_only=True) for world_size in (1, 2))
     assert two["accuracy"] == one["accuracy"]
     assert two["loss"] == pytest.approx(one["loss"], rel=1e-5)

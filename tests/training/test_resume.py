@@ -1,6 +1,7 @@
 """A run that was stopped goes on, and ends as one that was not."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,8 @@ from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
 
 def kill_after(epochs, command, output):
     """Start a run and kill it, as hard as can be, some time after it has reported these."""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         for line in process.stdout:
             if line.startswith(f"epoch   {epochs}/"):
                 time.sleep(0.02)

@@ -1,6 +1,7 @@
 """What a run is told: settings, and what of them or of the images nothing can be trained with."""
 
 import shutil
+from dataclasses import fields
 
 import pytest
 import torch
@@ -75,3 +76,18 @@ def test_images_of_one_class_or_one_colour_are_refused(folder, tmp_path, capsys)
         Image.new("RGB", (32, 32), "grey").save(tmp_path / "data" / split / name / "0.png")
     assert train.main(arguments(tmp_path / "data", tmp_path / "run")) == 2
     assert "all of one colour" in capsys.readouterr().err
+
+
+def test_every_setting_is_an_option_that_says_what_it_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    with pytest.raises(SystemExit, match="0"):
+        train.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for setting in fields(Settings):
+        if setting.name not in ("recipe", "processes"):  # one of its own, and one that the launcher decides
+            flag = {"learning_rate": "--lr"}.get(setting.name, "--" + setting.name.replace("_", "-"))
+            assert f" {flag}" in said
+            assert setting.metadata["help"] in said
+    typed = train.parse(["--epochs", "7", "--no-decay-all", "--ema", "0.5", "--model", '{"dropout": 0.1}'])
+    assert (typed.epochs, typed.decay_all, typed.ema, typed.model) == (7, False, 0.5, {"dropout": 0.1})
+    assert not hasattr(typed, "batch_size")  # the recipe's, or the run's
