@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.split == "validation":
             split = hold_out(split, options.validation)[1]
         if options.aspect:
-            split = cut_and_fit(split, *options.aspect, how=options.fit)
+            width, height = options.aspect
+            split = cut_and_fit(split, width, height, options.fit)
         result = evaluate(model, with_classes_of(model, split))
     except (CheckpointError, DataError, ValueError) as error:
         print(error, file=sys.stderr)
