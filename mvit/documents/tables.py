@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mvit.benchmark.measuring import PUBLISHED, count_flops, count_parameters, fastest
+from mvit.benchmark.costs import count_flops, count_parameters
+from mvit.benchmark.networks import PUBLISHED
+from mvit.benchmark.results import fastest
 from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT

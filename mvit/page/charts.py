@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from mvit.benchmark.measuring import PUBLISHED
+from mvit.benchmark.networks import PUBLISHED
 from mvit.storage.formats import Epoch, Evaluation
 
 # Okabe and Ito's colours, told apart by the colour-blind too.

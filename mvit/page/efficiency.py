@@ -7,7 +7,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from mvit.benchmark.measuring import PUBLISHED, fastest
+from mvit.benchmark.networks import PUBLISHED
+from mvit.benchmark.results import fastest
 from mvit.page import charts
 from mvit.page.crowd import made_once
 from mvit.page.events import AT_ONCE
