@@ -179,6 +179,81 @@ def chosen_token(event: gr.SelectData, pixels: str, checkpoint: str, number: int
     return row, column, *show_attention(subject.seen, block, layer, head, row, column, view)
 
 
+def walk_layout() -> list[gr.Component]:
+    """The guided walk: a figure and a text for each step, in the order of :func:`walk_figures`."""
+    parts = []
+    with gr.Walkthrough(selected=0) as walkthrough:
+        for i, title in enumerate(WALK):
+            with gr.Step(title, id=i):
+                with gr.Row():  # above, where they stay in their place from step to step, on a phone too
+                    for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
+                        button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
+                                           min_width=100, elem_classes=f"walk-{name.lower()}")
+                        button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
+                                     **AT_ONCE).then(
+                            None, js=f"() => mvit.keepFocus('{name.lower()}')", api_visibility="private")
+                with gr.Row():
+                    with gr.Column(scale=3):
+                        parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
+                                                   elem_classes="walk-figure"))
+                    with gr.Column(scale=2):
+                        parts.append(gr.Markdown())
+    return parts
+
+
+class FreeMode(NamedTuple):
+    """Components of the free mode: the block, what :func:`choose_block` fills, in its order, and the view."""
+
+    number: gr.Radio
+    layer: gr.Radio
+    head: gr.Radio
+    row: gr.Slider
+    column: gr.Slider
+    caption: gr.Markdown
+    grid: gr.Image
+    sequences: gr.Image
+    folded: gr.Image
+    figure: gr.Image
+    heads: gr.Image
+    words: gr.Markdown
+    view: gr.Radio
+
+
+def free_layout() -> FreeMode:
+    """A block at choice: its controls, and what they show."""
+    with gr.Row():
+        number = gr.Radio([1, 2, 3], value=2, label="Block")
+        layer = gr.Radio([], label="Layer")
+        head = gr.Radio([], label="Head")
+        view = gr.Radio([TOKEN, PATCH, ALL], value=TOKEN, label="Query")
+    with gr.Row():
+        with gr.Column():
+            gr.Markdown("**Click a token: what does it attend to?**")
+            figure = figure_output("The picture, lit by the chosen token's attention weights",
+                                   elem_id="attention")
+            words = gr.Markdown()
+            with gr.Row():
+                row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
+                column = gr.Slider(1, 8, step=1, label="Column", min_width=200, buttons=[])
+            gr.Markdown("**The mean of the heads, then head by head** (through all layers: the mean alone)")
+            heads = figure_output("The same for the mean of all heads and for each head")
+        with gr.Column():
+            caption = gr.Markdown()
+            with gr.Row():
+                with gr.Column(min_width=150):
+                    gr.Markdown("**The feature map**, strong lines between patches, a colour for each "
+                                "position in the patch")
+                    grid = figure_output("The picture under the feature map's grid", elem_id="grid")
+                with gr.Column(min_width=150):
+                    gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
+                    sequences = figure_output("The sequences, each a coarse copy of the picture")
+            gr.Markdown("**Folded back and fused**: the L2 norm of each token, from the smallest (black) to "
+                        "the largest of each panel: in the feature map that the block was given, in what its "
+                        "transformer added, in the one that it passes on")
+            folded = figure_output("Three feature maps: given, added, passed on")
+    return FreeMode(number, layer, head, row, column, caption, grid, sequences, folded, figure, heads, words, view)
+
+
 def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """The guided walk, the free mode and the lens, over the picture that was classified last."""
     gr.Markdown("What happens inside: the network cuts its feature map into patches, *unfolds* it into sequences, "
@@ -186,59 +261,15 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
                 "on the first tab, or an example.")
     with gr.Tabs():
         with gr.Tab("Guided walk"):
-            parts = []
-            with gr.Walkthrough(selected=0) as walkthrough:
-                for i, title in enumerate(WALK):
-                    with gr.Step(title, id=i):
-                        with gr.Row():  # above, where they stay in their place from step to step, on a phone too
-                            for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
-                                button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
-                                                   min_width=100, elem_classes=f"walk-{name.lower()}")
-                                button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
-                                             **AT_ONCE).then(
-                                    None, js=f"() => mvit.keepFocus('{name.lower()}')", api_visibility="private")
-                        with gr.Row():
-                            with gr.Column(scale=3):
-                                parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
-                                                           elem_classes="walk-figure"))
-                            with gr.Column(scale=2):
-                                parts.append(gr.Markdown())
+            parts = walk_layout()
         with gr.Tab("Free mode"):
-            with gr.Row():
-                number = gr.Radio([1, 2, 3], value=2, label="Block")
-                layer = gr.Radio([], label="Layer")
-                head = gr.Radio([], label="Head")
-                view = gr.Radio([TOKEN, PATCH, ALL], value=TOKEN, label="Query")
-            with gr.Row():
-                with gr.Column():
-                    gr.Markdown("**Click a token: what does it attend to?**")
-                    figure = figure_output("The picture, lit by the chosen token's attention weights",
-                                           elem_id="attention")
-                    words = gr.Markdown()
-                    with gr.Row():
-                        row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
-                        column = gr.Slider(1, 8, step=1, label="Column", min_width=200, buttons=[])
-                    gr.Markdown("**The mean of the heads, then head by head** (through all layers: the mean alone)")
-                    heads = figure_output("The same for the mean of all heads and for each head")
-                with gr.Column():
-                    caption = gr.Markdown()
-                    with gr.Row():
-                        with gr.Column(min_width=150):
-                            gr.Markdown("**The feature map**, strong lines between patches, a colour for each "
-                                        "position in the patch")
-                            grid = figure_output("The picture under the feature map's grid", elem_id="grid")
-                        with gr.Column(min_width=150):
-                            gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
-                            sequences = figure_output("The sequences, each a coarse copy of the picture")
-                    gr.Markdown("**Folded back and fused**: the L2 norm of each token, from the smallest (black) to "
-                                "the largest of each panel: in the feature map that the block was given, in what its "
-                                "transformer added, in the one that it passes on")
-                    folded = figure_output("Three feature maps: given, added, passed on")
+            free = free_layout()
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()
-    subject, controls = [pixels, checkpoint], [layer, head, row, column, view]
-    block_parts = [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words]
+    number, *block_parts, view = free
+    subject, controls = [pixels, checkpoint], [free.layer, free.head, free.row, free.column, view]
+    attended = [free.figure, free.heads, free.words]
     # What the tab is to show, which follows the subject while the tab is open; its figures are made when it changes.
     wanted = gr.Textbox("", visible=False)
     tab.select(None, subject, wanted, js="(...subject) => mvit.subject(...subject)", api_visibility="private")
@@ -247,9 +278,10 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
     wanted.change(unfold, [*subject, number, view], [*parts, table, *block_parts], **LAST)
     number.input(another_block, [*subject, number, view], block_parts, **LAST)
     # Not preprocessed: Gradio would refuse a click that, another block on its way, comes with the old one's choices.
-    gr.on([control.input for control in controls], attend, [*subject, number, *controls], [figure, heads, words],
+    gr.on([control.input for control in controls], attend, [*subject, number, *controls], attended,
           preprocess=False, **LAST)
     # Every click is sent: of clicks that wait, "always_last" sends the first once more (6.31).
-    gr.on([figure.select, grid.select], clicked, [*subject, number, layer, head, view],
-          [row, column, figure, heads, words], preprocess=False, **{**LAST, "trigger_mode": "multiple"})
-    layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **LAST)
+    gr.on([free.figure.select, free.grid.select], clicked, [*subject, number, free.layer, free.head, view],
+          [free.row, free.column, *attended], preprocess=False, **{**LAST, "trigger_mode": "multiple"})
+    free.layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), free.layer, free.head, preprocess=False,
+                     **LAST)
