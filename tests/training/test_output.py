@@ -1,5 +1,6 @@
 """Where a run writes: which folders it takes, what stays in them, and what is left of one that is killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -150,7 +151,8 @@ def checkpoint(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True)
     for name in CHECKPOINT_FILES:
         (folder / name).write_text(text)
-    (folder / "config.json").write_text(f'{{"stem_channels": {text}, "stages": [], "class_names": ["a"]}}')
+    config = {"stem_channels": int(text), "stages": [{"channels": 8, "dim": 8, "depth": 1}], "class_names": ["a"]}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
