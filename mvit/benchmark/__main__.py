@@ -66,7 +66,8 @@ def show_progress(steps: Sequence[T], what: str) -> Iterable[T]:
 
 
 def _end_with_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin.read(): Python could not end while that waits
+        pass
     os.killpg(0, signal.SIGKILL)  # with the processes that it has started
 
 
