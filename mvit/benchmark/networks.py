@@ -1,7 +1,6 @@
 """Who is compared: our network, the ResNet-50s, others on request, and what was published."""
 
 import copy
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from torch import nn
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
 from mvit.model import MobileViT
+from mvit.storage.files import load_json
 
 
 class Published(TypedDict):
@@ -92,7 +92,7 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     accuracy = source = None
     evaluation = checkpoint / "evaluation.json"
     if evaluation.exists():
-        measured = json.loads(evaluation.read_text(encoding="utf-8"))
+        measured = load_json(evaluation)
         accuracy, source = measured["accuracy"], f"measured with {checkpoint.name}: {measured['split']}"
     ours = MobileViT.from_pretrained(checkpoint)
     found = [

@@ -9,7 +9,7 @@ from typing import Any
 from mvit.documents.rendering import render
 from mvit.evaluation.accuracy import wilson_interval
 from mvit.storage.checkpoint import Records, commands_of
-from mvit.storage.files import write_json
+from mvit.storage.files import load_json, write_json
 from mvit.storage.formats import About
 
 Trial = dict[str, Any]  # a run as ``ablation.json`` has it; which keys there are depends on when it was made
@@ -21,7 +21,8 @@ def collect(runs: list[Path], file: Path) -> None:
     Raises:
         ValueError: a folder holds no such run.
     """
-    known = {_same(run): run for run in _read(file)} if file.exists() else {}
+    tried: list[Trial] = load_json(file) if file.exists() else []
+    known = {_same(run): run for run in tried}
     for folder in runs:
         records = Records.read(folder)
         if not records.run or not records.evaluations or records.watched != "validation":
@@ -34,7 +35,7 @@ def collect(runs: list[Path], file: Path) -> None:
             "validation_accuracy": last["validation_accuracy"],
             "train_accuracy": last["train_accuracy"],
             "split": validation["split"],
-            "device": ", then ".join(dict.fromkeys(record.get("device", "cpu") for record in records.history)),
+            "device": ", then ".join(records.devices),
             "date": validation["date"],
             "test": {name: test[name] for name in ("split", "images", "accuracy")} if test else None,
         }
@@ -45,7 +46,8 @@ def collect(runs: list[Path], file: Path) -> None:
 def ablation(file: Path) -> str:
     """The table of what was tried: a row for each setting, with the command of its lowest seed."""
     groups = defaultdict(list)
-    for run in _read(file) if file.exists() else []:
+    tried: list[Trial] = load_json(file) if file.exists() else []
+    for run in tried:
         groups[run["split"], _same(run, seed=None, final_test=None)].append(run)
     rows = [_row(sorted(runs, key=lambda run: run["settings"]["seed"])) for runs in groups.values()]
     rows.sort(key=lambda row: (row["epochs_before"], row["epochs"], -row["validation"]["mean"]))
@@ -83,8 +85,3 @@ def _same(run: Trial, **others: None) -> str:
     """Equal for runs of equal settings. What came later was off before, and off is nothing."""
     settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
     return json.dumps({name: value for name, value in settings.items() if value}, sort_keys=True)
-
-
-def _read(file: Path) -> list[Trial]:
-    runs: list[Trial] = json.loads(file.read_text(encoding="utf-8"))
-    return runs

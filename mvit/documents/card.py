@@ -48,8 +48,7 @@ def model_card(network: MobileViT, records: Records, train_name: str, device: to
         train_name=train_name, jpeg=known_images and "JPEG" in evaluation["split"],
         parameters=count_parameters(network), flops=count_flops(network, network.config.image_size),
         date=date.today().isoformat(), machine=machine(device),
-        earlier_devices=[name for name in dict.fromkeys(record.get("device", "cpu") for record in records.history)
-                         if name != device.type],
+        earlier_devices=[name for name in records.devices if name != device.type],
         versions=", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]),
         folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
         shown_settings={name: value for name, value in settings.items()

@@ -1,9 +1,7 @@
 """The tables that stand within texts: between marks that name them, made again from what was measured."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
@@ -12,7 +10,7 @@ from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
-from mvit.storage.formats import Measurement
+from mvit.storage.files import load_json
 
 
 def with_tables(text: str, checkpoints: Path) -> str:
@@ -39,34 +37,26 @@ def figures(checkpoints: Path) -> str:
     A checkpoint has the speed of our network in the benchmark if it is of the benchmark's size.
     """
     ours, other = PUBLISHED
-    costs = fastest(_benchmark(checkpoints / "benchmark.json"))
-    measured = costs[0] if costs else None
+    benchmark = checkpoints / "benchmark.json"
+    costs = fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
     rows = []
     for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
         records, network = Records.read(folder), MobileViT.from_pretrained(folder)
         parameters, flops = count_parameters(network), count_flops(network, network.config.image_size)
-        same = measured is not None and (parameters, flops) == (measured["params"], measured["flops"])
+        same_size = [m for m in costs[:1] if (m["params"], m["flops"]) == (parameters, flops)]
         rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation,
                      "held_out": records.evaluations.get("validation") if "test" in records.evaluations else None,
                      "parameters": parameters, "flops": flops,
-                     "fps": measured["fps"] if measured is not None and same else None})
+                     "fps": same_size[0]["fps"] if same_size else None})
     return render("figures.md", ours=ours, other=other, rows=rows, others=costs[1:])
 
 
 def speed(benchmark: Path) -> str:
     """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
-    return render("speed.md", result=_read(benchmark) if benchmark.exists() else None,
-                  fastest=fastest(_benchmark(benchmark)))
+    result = load_json(benchmark) if benchmark.exists() else None
+    return render("speed.md", result=result, fastest=fastest(result["models"]) if result else [])
 
 
 def training_speeds(folder: Path) -> str:
     """The README's lines on how fast training is, from each ``training_speed*.json``."""
-    return render("training_speed.md", results=[_read(file) for file in sorted(folder.glob("training_speed*.json"))])
-
-
-def _benchmark(file: Path) -> list[Measurement]:
-    return _read(file)["models"] if file.exists() else []
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
+    return render("training_speed.md", results=list(map(load_json, sorted(folder.glob("training_speed*.json")))))

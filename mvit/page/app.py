@@ -57,9 +57,9 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
     begun_with[:] = checkpoints = checkpoints or find_checkpoints()
     if not checkpoints:
         raise CheckpointError(f"There are no weights in {CHECKPOINTS}: train some with python train.py.")
-    load_classifier(checkpoints[0])
+    classifier = load_classifier(checkpoints[0])
+    heading, request = describe(str(checkpoints[0]))
     shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
-    classifier, (heading, request) = load_classifier(checkpoints[0]), describe(str(checkpoints[0]))
     with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         pixels = gr.Textbox(pack(classifier(load_picture(example_files()[0])).seen), visible=False)
         with gr.Row(equal_height=True):

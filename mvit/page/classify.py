@@ -19,15 +19,20 @@ WELCOME = "The network sees your whole picture, shrunk, with grey bars if it is 
 read_picture = Reader()
 
 
+def answer_to(file: str, checkpoint: str) -> Answer:
+    """What a checkpoint makes of an uploaded file; a gr.Error with words for the page if it cannot be read."""
+    classifier = usable(checkpoint)
+    try:
+        return classifier(read_picture(file, classifier.model.config.image_size))
+    except PictureError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
 def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
     """The endpoint /classify: one picture in, the confidence of every class out."""
     if not file:
         raise gr.Error("There is no picture: upload one, and give its path.", print_exception=False)
-    classifier = usable(checkpoint)
-    try:
-        return classifier(read_picture(file, classifier.model.config.image_size)).confidences
-    except PictureError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    return answer_to(file, checkpoint).confidences
 
 
 def show_answer(file: str | None, checkpoint: str) -> tuple:
@@ -37,13 +42,12 @@ def show_answer(file: str | None, checkpoint: str) -> tuple:
     """
     if not file:
         return None, None, WELCOME, gr.skip()
+    begin = time.perf_counter()
     try:
-        begin = time.perf_counter()
-        classifier = usable(checkpoint)
-        answer = classifier(read_picture(file, classifier.model.config.image_size))
-        milliseconds = 1000 * (time.perf_counter() - begin)
-    except (gr.Error, PictureError) as error:
-        return None, None, f"### {getattr(error, 'message', error)}", gr.skip()
+        answer = answer_to(file, checkpoint)
+    except gr.Error as error:
+        return None, None, f"### {error.message}", gr.skip()
+    milliseconds = 1000 * (time.perf_counter() - begin)
     return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), pack(answer.seen)
 
 

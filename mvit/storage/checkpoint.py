@@ -80,6 +80,11 @@ class Records:
         return len(self.history) - self.run["settings"]["epochs"] if self.run and self.history else 0
 
     @property
+    def devices(self) -> list[str]:
+        """The kinds of device that the epochs ran on, in order, each once; early records do not name theirs."""
+        return list(dict.fromkeys(record.get("device", "cpu") for record in self.history))
+
+    @property
     def commands(self) -> list[str]:
         """What was typed, in order, for the runs that this one builds on and for itself."""
         return commands_of(self.run)

@@ -39,10 +39,15 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def load_json(file: Path) -> Any:
+    """What a command has written. Raises OSError or ValueError where it has not, or not whole."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
 def read_json(file: Path) -> Any:
-    """What a command has written; None where it has not, or not whole."""
+    """The same, or None where :func:`load_json` raises."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return load_json(file)
     except (OSError, ValueError, RecursionError):  # the last: brackets in brackets
         return None
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,20 +34,19 @@ def uploads_folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("uploads")
 
 
-@pytest.fixture(scope="package")
-def served(tmp_path_factory, uploads_folder):
-    """``python demo.py`` on a free port; its address and its process."""
+@contextmanager
+def running(log: Path, *before: str, **variables: str):
+    """``python demo.py`` on a free port, in a session of its own, what it says in a file: (address, process)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1",
-                   "GRADIO_TEMP_DIR": str(uploads_folder)}
-    address = f"http://127.0.0.1:{port}"
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", **variables}
     begin = time.monotonic()
-    log = tmp_path_factory.mktemp("server") / "log"
     with open(log, "w") as stream:
-        process = subprocess.Popen([sys.executable, "demo.py"], cwd=ROOT, env=environment, stdout=stream, stderr=stream)
+        process = subprocess.Popen([*before, sys.executable, "demo.py"], cwd=ROOT, env=environment, stdout=stream,
+                                   stderr=stream, start_new_session=True)
     try:
+        address = f"http://127.0.0.1:{port}"
         while not answers(address):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() - begin < 60
@@ -56,6 +56,14 @@ def served(tmp_path_factory, uploads_folder):
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="package")
+def served(tmp_path_factory, uploads_folder):
+    """The page that the tests share; its address and its process."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with running(log, GRADIO_TEMP_DIR=str(uploads_folder)) as (address, process):
+        yield address, process
     assert "Traceback" not in log.read_text()
 
 

@@ -3,42 +3,24 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from mvit.storage.files import ROOT
-from tests.page.conftest import answers
+from tests.page.conftest import running
 
 # As many offices have it, where a proxy knows nothing of this machine.
 PROXIES = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "intranet",
            "all_proxy": "socks5://127.0.0.1:9"}
 
 
-@contextmanager
-def running(folder: Path, *before: str, **variables: str):
-    """The page with its temporary files below ``folder``, in a session of its own: (process, address)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "TMPDIR": str(folder), "GRADIO_SERVER_PORT": str(port), **variables}
-    process = subprocess.Popen([*before, sys.executable, "demo.py"], cwd=ROOT, env=environment, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        address, begin = f"http://127.0.0.1:{port}", time.monotonic()
-        while not answers(address):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() - begin < 60
-            time.sleep(0.1)
-        yield process, address
-    finally:
-        process.kill()
-        process.wait()
+@pytest.fixture
+def log(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("server") / "log"
 
 
 def started_by(pid: int) -> set[int]:
@@ -70,8 +52,8 @@ def measure(browser, address: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_nothing_is_left_two_seconds_after_the_end(browser, tmp_path, name):
-    with running(tmp_path, **PROXIES) as (process, address):
+def test_nothing_is_left_two_seconds_after_the_end(browser, tmp_path, log, name):
+    with running(log, TMPDIR=str(tmp_path), **PROXIES) as (address, process):
         measure(browser, address)
         started = started_by(process.pid)
         assert len(started) >= 2  # who reads pictures, and who measures
@@ -80,11 +62,11 @@ def test_nothing_is_left_two_seconds_after_the_end(browser, tmp_path, name):
         assert gone({process.pid, *started}, seconds=2)
         assert process.wait() == 0
         assert list(tmp_path.iterdir()) == []
-        assert "Traceback" not in process.stderr.read()
+        assert "Traceback" not in log.read_text()
 
 
-def test_a_measurement_ends_with_a_server_that_is_killed(browser, tmp_path):
-    with running(tmp_path) as (process, address):
+def test_a_measurement_ends_with_a_server_that_is_killed(browser, tmp_path, log):
+    with running(log, TMPDIR=str(tmp_path)) as (address, process):
         measure(browser, address)
         started = started_by(process.pid)
         process.kill()
@@ -92,8 +74,9 @@ def test_a_measurement_ends_with_a_server_that_is_killed(browser, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux")
-def test_the_first_process_of_a_container_ends_when_it_is_asked_to(tmp_path):
-    with running(tmp_path, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc") as (process, _):
+def test_the_first_process_of_a_container_ends_when_it_is_asked_to(tmp_path, log):
+    with running(log, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
+                 TMPDIR=str(tmp_path)) as (_, process):
         (first,) = [pid for pid in started_by(process.pid)
                     if os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
                     and "demo.py" in Path(f"/proc/{pid}/cmdline").read_text()]
