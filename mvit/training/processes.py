@@ -1,6 +1,7 @@
 """What a run computes on: this process among those that share a batch, its device, its memory."""
 
 import ctypes
+import gc
 import os
 import sys
 from dataclasses import dataclass
@@ -32,8 +33,11 @@ class Processes:
         return cls(dist.get_rank(), dist.get_world_size())
 
     def leave(self) -> None:
-        """Wait for the others, and part from them."""
+        """Wait for the others, and part from them. Nothing that was shared is to be held any more."""
         if self.world_size > 1:
+            # DistributedDataParallel refers to itself. Were it freed as Python ends, a thread of gloo that lets go of
+            # a tensor then would abort the process.
+            gc.collect()
             dist.barrier()
             dist.destroy_process_group()
 

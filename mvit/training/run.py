@@ -86,9 +86,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     place = Place(checkpoint, folder, device, processes)
     with taken(checkpoint, folder) if processes.first else nullcontext():
         try:
-            begun = go_on(place, data) if resume else start(place, settings, data, command)
-            train_epochs(begun)
-            finish(begun)
+            carry_out(go_on(place, data) if resume else start(place, settings, data, command))
             processes.leave()
         except (OSError, RuntimeError) as error:
             cause = cause_outside(error)
@@ -96,6 +94,12 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
                 raise
             raise TrainingError(f"The run stopped: {cause}. {how_to_go_on(folder)}") from error
     return checkpoint
+
+
+def carry_out(begun: Run) -> None:
+    """The epochs that are left, and the checkpoint."""
+    train_epochs(begun)
+    finish(begun)
 
 
 def start(place: Place, settings: Settings, data: str | None, command: str) -> Run:
