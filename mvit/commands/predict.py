@@ -4,7 +4,6 @@ import argparse
 import io
 import os
 import sys
-import warnings
 from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
@@ -80,7 +79,6 @@ def main(arguments: list[str] | None = None) -> int:
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(encoding="utf-8",
                            errors="backslashreplace" if options.write is as_json else "surrogateescape")
-    warnings.filterwarnings("ignore", module="PIL")  # of a picture's metadata: it is read all the same
     try:
         model = to_channels_last(MobileViT.from_pretrained(options.checkpoint))
     except CheckpointError as error:

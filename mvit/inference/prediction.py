@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,11 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mvit.data.pictures import PictureError, load_picture, to_network_size
+from mvit.data.pictures import PictureError
+from mvit.data.reader import AT_ONCE, Reader
 from mvit.inference.classifier import as_pixels
 from mvit.model import MobileViT
-
-READERS = min(4, os.cpu_count() or 1)  # threads that decode; each may hold a picture of 200 MB
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Prediction:
 
 
 def predict(model: MobileViT, files: Iterable[str], top: int = 1, batch_size: int = 64) -> Iterator[Prediction]:
-    """Classify files, as the page does each: fitted by letterbox, confidences at the network's temperature.
+    """Classify files, as the page does each: read within its limits, confidences at the network's temperature.
 
     Args:
         model: in evaluation mode, on the CPU.
@@ -49,9 +49,9 @@ def predict(model: MobileViT, files: Iterable[str], top: int = 1, batch_size: in
     """
     size, names = model.config.image_size, model.config.class_names
     files = iter(files)
-    with ThreadPoolExecutor(READERS) as pool:
+    with closing(Reader()) as reader, ThreadPoolExecutor(AT_ONCE) as pool:
         while batch := list(islice(files, batch_size)):
-            pictures = list(pool.map(lambda file: _read(file, size), batch))
+            pictures = list(pool.map(lambda file: _read(reader, file, size), batch))
             seen = [as_pixels(picture) for picture in pictures if isinstance(picture, Image.Image)]
             likeliest = iter(_likeliest(model, torch.cat(seen), top) if seen else ())
             for file, picture in zip(batch, pictures, strict=True):
@@ -61,11 +61,11 @@ def predict(model: MobileViT, files: Iterable[str], top: int = 1, batch_size: in
                     yield Prediction(file, tuple((names[label], share) for label, share in next(likeliest)))
 
 
-def _read(file: str, size: int) -> Image.Image | PictureError:
+def _read(reader: Reader, file: str, size: int) -> Image.Image | PictureError:
     if os.path.exists(file) and not os.path.isfile(file):
         return PictureError("This is no file.")  # a named pipe would be waited for
     try:
-        return to_network_size(load_picture(file), size)
+        return reader(file, size)
     except PictureError as error:
         return error
 

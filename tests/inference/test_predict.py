@@ -18,6 +18,7 @@ from mvit.commands.predict import main
 from mvit.data.pictures import load_picture
 from mvit.inference.classifier import Classifier
 from mvit.inference.prediction import predict
+from tests.data.hostile import HURTS
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ("Löwe, jung", 'a "red" one', "日本")
@@ -65,6 +66,16 @@ def test_no_more_than_a_batch_is_read_before_its_answers_are_given(checkpoint, p
     for _ in range(11):
         next(predictions)
     assert next(taken) == 15
+
+
+def test_files_are_read_within_the_page_s_limits(checkpoint, tmp_path):
+    """Read in this process, this file would take minutes."""
+    (tmp_path / "slow.ppm").write_bytes(HURTS["PPM with a comment of 20 MB"]())
+    Image.new("RGB", (3, 3)).save(tmp_path / "good.png")
+    files = [str(tmp_path / "slow.ppm"), str(tmp_path / "good.png")]
+    slow, good = predict(MobileViT.from_pretrained(checkpoint), files)
+    assert "too long" in slow.problem and slow.classes == ()
+    assert good.problem is None and len(good.classes) == 1
 
 
 @pytest.mark.parametrize("how", ["", "--csv", "--json"])
