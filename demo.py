@@ -17,6 +17,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                                      "GRADIO_SERVER_NAME and GRADIO_SERVER_PORT say otherwise.")
     parser.add_argument("--checkpoint", type=Path, metavar="PATH",
                         help="folder of the weights to begin with (default: the best in checkpoints/)")
+    parser.add_argument("--data", type=Path, metavar="PATH",
+                        help="folder with test/ that they were evaluated on: the Training tab shows its pictures, to "
+                        "every visitor, behind the confusion matrix")
     return parser.parse_args(arguments)
 
 
@@ -24,10 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     options, ending = parse(arguments), end_by_signals()
     try:
         check_address()
+        if options.data and not (options.data / "test").is_dir():
+            raise ServingError(f"{options.data} has no folder test/: give the folder that holds it by --data.")
         with temporary_files():
             from mvit.page import app  # now: it imports Gradio, which reads the address
 
-            page = app.build_page([options.checkpoint.resolve()] if options.checkpoint else [])
+            page = app.build_page([options.checkpoint.resolve()] if options.checkpoint else [], options.data)
             try:
                 app.launch(page)
                 ending.wait()

@@ -1,13 +1,14 @@
-"""The images that a network is most wrong about, by name."""
+"""What a network is most wrong about: images by name, and classes."""
 
 import os
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mvit.data.images import Split
 from mvit.model import MobileViT
-from mvit.storage.formats import Mistake
+from mvit.storage.formats import Evaluation, Mistake
 
 
 def worst_mistakes(model: MobileViT, split: Split, logits: Tensor, count: int) -> list[Mistake]:
@@ -25,6 +26,15 @@ def worst_mistakes(model: MobileViT, split: Split, logits: Tensor, count: int) -
     names = model.config.class_names
     return [{"file": split.files[i], "truth": names[int(split.labels[i])], "answer": names[int(answers[i])],
              "confidence": confidences[i].item()} for i in wrong[order][:count].tolist()]
+
+
+def most_confused(evaluation: Evaluation, count: int) -> list[tuple[int, int, int]]:
+    """The mistakes that are made most: (images, true label, predicted label), the most first; none that is not made."""
+    matrix = np.array(evaluation["confusion_matrix"])
+    np.fill_diagonal(matrix, 0)
+    order = np.argsort(-matrix, axis=None, kind="stable")[:count]
+    rows, columns = np.unravel_index(order, matrix.shape)
+    return [(int(matrix[i, j]), int(i), int(j)) for i, j in zip(rows, columns, strict=True) if matrix[i, j]]
 
 
 def as_lines(mistakes: list[Mistake]) -> str:

@@ -49,8 +49,10 @@ def describe(checkpoint: str) -> tuple[str, str]:
             f"Give it a picture; it says which of these it is: {', '.join(names)}.")
 
 
-def build_page(checkpoints: list[Path]) -> gr.Blocks:
+def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen; over all that are shipped if none is named.
+
+    Data: a folder whose test split the weights were evaluated on, and whose pictures every visitor may see.
 
     Raises:
         CheckpointError: there are none, or the first cannot be used.
@@ -78,7 +80,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:
                 costs = efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
-                figures = training_tab()
+                figures = training_tab(checkpoint, data)
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(opened, checkpoint, [tabs, checkpoint, figures, *costs], **AT_ONCE).then(
             None, js="() => mvit.followTabs()", api_visibility="private")

@@ -11,14 +11,18 @@ import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from mvit.benchmark.networks import PUBLISHED
+from mvit.evaluation.mistakes import most_confused
 from mvit.storage.formats import Epoch, Evaluation
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
 BLUE, ORANGE = "#0072b2", "#d55e00"
+MOST_CLASSES, BARS = 30, 20  # of more classes than a matrix can show, as many bars as are read
+LONGEST = 24  # characters of a class's name
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 
 
@@ -184,12 +188,12 @@ def curves(history: list[Epoch], quantity: str) -> Draw:
 
 
 def class_bars(evaluation: Evaluation) -> Draw:
-    """Accuracy of each class, the best on top."""
+    """Accuracy of each class, the best on top; of many classes those with the lowest."""
     def draw(axes: Axes) -> None:
-        known = {name: a for name, a in evaluation["per_class_accuracy"].items() if a is not None}
-        names = sorted(known, key=known.__getitem__)
-        bars = axes.barh(names, [known[name] for name in names], color=BLUE)
-        axes.bar_label(bars, [f"{known[name]:.1%}" for name in names], padding=3)
+        accuracies = shown_classes(evaluation)
+        bars = axes.barh(range(len(accuracies)), list(accuracies.values()), color=BLUE)
+        axes.set_yticks(range(len(accuracies)), [_short(name) for name in accuracies])
+        axes.bar_label(bars, [f"{accuracy:.1%}" for accuracy in accuracies.values()], padding=3)
         axes.set_xlim(0, 1.15)
         axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
         axes.spines["left"].set_visible(False)
@@ -197,20 +201,58 @@ def class_bars(evaluation: Evaluation) -> Draw:
     return draw
 
 
+def shown_classes(evaluation: Evaluation) -> dict[str, float]:
+    """The accuracies that :func:`class_bars` draws, the lowest first."""
+    known = {name: a for name, a in evaluation["per_class_accuracy"].items() if a is not None}
+    names = sorted(known, key=known.__getitem__)
+    return {name: known[name] for name in (names if len(names) <= MOST_CLASSES else names[:BARS])}
+
+
 def confusion(evaluation: Evaluation) -> Draw:
-    """True class by predicted class, in percent of the true class."""
+    """True class by predicted class, in percent of the true class; of many classes the confusions made most, in images.
+
+    What is drawn for a true and a predicted label is a group with the id ``cell-TRUE-PREDICTED``.
+    """
+    many = len(evaluation["class_names"]) > MOST_CLASSES
+    return _confusion_bars(evaluation) if many else _confusion_matrix(evaluation)
+
+
+def _confusion_matrix(evaluation: Evaluation) -> Draw:
     def draw(axes: Axes) -> None:
-        names, counts = evaluation["class_names"], np.array(evaluation["confusion_matrix"], float)
+        names, counts = [_short(name) for name in evaluation["class_names"]], np.array(evaluation["confusion_matrix"])
         share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)    # the root, so that small errors are seen
         for (row, column), value in np.ndenumerate(share):
             if (percent := f"{100 * value:.0f}") != "0":
-                axes.text(column, row, percent, ha="center", va="center", fontsize=8,
+                axes.text(column, row, percent, ha="center", va="center", fontsize=8 if len(names) <= 12 else 5,
                           color="white" if value > 0.3 else "black")
+            if value:
+                axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, linewidth=0,
+                                         zorder=4, gid=f"cell-{row}-{column}"))  # over the numbers
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
         axes.spines[:].set_visible(False)
-        axes.tick_params(length=0)
+        axes.tick_params(length=0, labelsize=10 if len(names) <= 12 else 6)
     return draw
+
+
+def _confusion_bars(evaluation: Evaluation) -> Draw:
+    def draw(axes: Axes) -> None:
+        names, mistakes = [_short(name) for name in evaluation["class_names"]], most_confused(evaluation, BARS)
+        bars = axes.barh(range(len(mistakes)), [count for count, _, _ in mistakes], color=BLUE)
+        axes.bar_label(bars, [f"{count:,}" for count, _, _ in mistakes], padding=3)
+        for bar, (_, true, predicted) in zip(bars, mistakes, strict=True):
+            bar.set_gid(f"cell-{true}-{predicted}")
+        axes.set_yticks(range(len(mistakes)), [f"{names[true]} → {names[said]}" for _, true, said in mistakes])
+        axes.invert_yaxis()
+        axes.set_xlabel("images of the true class → answered as the other")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+        axes.margins(x=0.15)
+    return draw
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"

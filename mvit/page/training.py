@@ -5,8 +5,10 @@ from pathlib import Path
 
 import gradio as gr
 
+from mvit.evaluation.mistakes import most_confused
 from mvit.page import charts
 from mvit.page.crowd import made_once
+from mvit.page.mistakes import CHOOSE, choosable, mistakes_under
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
 from mvit.storage.formats import Evaluation
@@ -33,11 +35,14 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
                          f"{records.watched} {last[f'{records.watched}_{quantity}']:.3f}")
                 figures.append((quantity.capitalize(), charts.svg(charts.curves(history, quantity), 4.6, 3.2, words)))
         if evaluation:
-            words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
-            title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}"
-            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 3.6, words)))
-            figures.append(("Confusion matrix: percent of each true class", charts.svg(
-                charts.confusion(evaluation), 4.6, 4.6, most_mistaken(evaluation))))
+            words = ", ".join(f"{n} {a:.1%}" for n, a in charts.shown_classes(evaluation).items())
+            many = len(evaluation["class_names"]) > charts.MOST_CLASSES
+            lowest = f": the {charts.BARS} lowest" if many else ""
+            title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}{lowest}"
+            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 4.6 if many else 3.6, words)))
+            title = "Confusions made most" if many else "Confusion matrix: percent of each true class"
+            figures.append((title, choosable(charts.svg(charts.confusion(evaluation), 4.6, 4.6,
+                                                        most_mistaken(evaluation)), evaluation)))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return f"<p>The files of these weights are not as training writes them: {html.escape(str(error))}.</p>"
     if not figures:
@@ -52,9 +57,8 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
 def most_mistaken(evaluation: Evaluation) -> str:
     """The confusion matrix in words: the three mistakes that are made most."""
     names = evaluation["class_names"]
-    mistakes = sorted(((count, names[i], names[j]) for i, row in enumerate(evaluation["confusion_matrix"])
-                       for j, count in enumerate(row) if i != j), reverse=True)
-    return "Confusion matrix. Most often: " + ", ".join(f"{t} taken for {p} {n} times" for n, t, p in mistakes[:3])
+    return "Confusion matrix. Most often: " + ", ".join(
+        f"{names[i]} taken for {names[j]} {n} times" for n, i, j in most_confused(evaluation, 3))
 
 
 def _evaluated(evaluation: Evaluation | None) -> str:
@@ -69,7 +73,9 @@ def _calibrated(evaluation: Evaluation | None) -> str:
             f"error {after:.1%}, without it {before:.1%}.")
 
 
-def training_tab() -> gr.HTML:
-    """What :func:`training_figures` fills."""
+def training_tab(checkpoint: gr.Dropdown, data: Path | None) -> gr.HTML:
+    """What :func:`training_figures` fills; with the pictures of a data set's test split behind it, if that is given."""
     gr.Markdown("How these weights came to be, and what they get right and wrong.")
-    return gr.HTML()
+    figures = gr.HTML(js_on_load=CHOOSE)
+    mistakes_under(figures, checkpoint, data)
+    return figures

@@ -1,0 +1,179 @@
+"""The pictures behind a cell of the confusion matrix, where the folder of the data is at hand."""
+
+import base64
+import html
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import gradio as gr
+import torch
+from PIL import Image
+
+from mvit.data.folders import picture_files
+from mvit.data.pictures import PictureError, load_picture, to_network_size
+from mvit.inference.classifier import as_pixels
+from mvit.model import MobileViT
+from mvit.page.checkpoints import usable
+from mvit.page.events import LAST
+from mvit.page.pictures import as_png
+from mvit.storage.checkpoint import Records
+from mvit.storage.files import version
+from mvit.storage.formats import Evaluation
+
+SHOWN, SIDE = 24, 96  # pictures, and their side in pixels at most
+MOST, SECONDS = 1000, 10  # of a class: how many pictures are classified for an answer, and for how long
+NOT_AT_HAND = ("The pictures behind this are not at hand: start the page with <code>python demo.py --data PATH</code>, "
+               "the folder with test/ that these weights were evaluated on.")
+WORKING = "The pictures of another cell are being looked for: please try again in a moment."
+
+# Chosen in the chart; a keyboard chooses as the mouse does.
+CHOOSE = """
+const choose = event => {
+    const cell = event.target.closest('[data-cell]')
+    if (!cell || event.key && event.key != 'Enter' && event.key != ' ') return
+    event.preventDefault()
+    trigger('click', {cell: cell.dataset.cell.split('-').map(Number)})
+}
+element.addEventListener('click', choose)
+element.addEventListener('keydown', choose)
+"""
+
+
+class Row(NamedTuple):
+    """What a network makes of a class's pictures, of each the file, the label of the answer, and its confidence."""
+
+    files: list[str]
+    answers: list[int]
+    confidences: list[float]
+
+
+def choosable(chart: str, evaluation: Evaluation) -> str:
+    """A chart of :func:`mvit.page.charts.confusion` whose cells are buttons with words."""
+    def button(match: re.Match[str]) -> str:
+        row, column = int(match[1]), int(match[2])
+        words = _words(evaluation, row, column, evaluation["confusion_matrix"][row][column])
+        return (f'<g data-cell="{row}-{column}" role="button" tabindex="0" '
+                f'aria-label="{html.escape(words)}: show them">')
+
+    return re.sub(r'<g id="cell-(\d+)-(\d+)">', button, chart).replace('role="img"', 'role="group"', 1)
+
+
+def _words(evaluation: Evaluation, row: int, column: int, count: int) -> str:
+    names = evaluation["class_names"]
+    pictures = f"{count:,} picture{'s' * (count != 1)}"
+    return f"{names[row]} taken for {names[column]}, {pictures}" if row != column else f"{names[row]} known, {pictures}"
+
+
+def show_chosen(event: gr.EventData, checkpoint: str, data: Path | None) -> str:
+    """The pictures behind the cell that was chosen, as HTML, or in a sentence why they cannot be shown."""
+    model = usable(checkpoint).model
+    records = Records.read(Path(checkpoint))
+    evaluation, cell = records.evaluation, event._data.get("cell")
+    classes = len(evaluation["class_names"]) if evaluation else 0
+    if not evaluation or not (isinstance(cell, list) and len(cell) == 2
+                              and all(type(label) is int and 0 <= label < classes for label in cell)):
+        raise gr.Error("These weights have no such cell. Load the page again.", print_exception=False)
+    row, column = cell
+    words = _words(evaluation, row, column, evaluation["confusion_matrix"][row][column])
+    found, pictures = _behind(model, checkpoint, records, data, row, column)
+    return f"<p><b>{html.escape(words)}.</b> {found}</p><div class='pictures'>{''.join(pictures)}</div>"
+
+
+def _behind(model: MobileViT, checkpoint: str, records: Records, data: Path | None, row: int,
+            column: int) -> tuple[str, list[str]]:
+    """(in a sentence what is shown, or why nothing is; the pictures), as HTML."""
+    evaluation, split = records.evaluation, next(reversed(records.evaluations))
+    assert evaluation
+    name, images = evaluation["class_names"][row], sum(evaluation["confusion_matrix"][row])
+    if data is None:
+        return NOT_AT_HAND, []
+    if split != "test":
+        return "They are training images that were held out; only those of a test split can be shown.", []
+    folder = class_folder(data / split, name)
+    files = list(picture_files(folder, _leave_out)) if folder else []
+    if len(files) != images or tuple(evaluation["class_names"]) != model.config.class_names:
+        return (f"The folder that the page was started with has {len(files):,} pictures of {html.escape(name)} in "
+                f"{split}/ and not {images:,}: these weights were evaluated on another.", [])
+    if not _looking.acquire(blocking=False):
+        return WORKING, []
+    try:
+        found = _classified(checkpoint, version(Path(checkpoint)), tuple(files[:MOST]))
+    finally:
+        _looking.release()
+    chosen = sorted((i for i, answer in enumerate(found.answers) if answer == column),
+                    key=lambda i: -found.confidences[i])
+    looked = f" Of its {len(files):,} the first {len(found.files):,} were looked at." * (len(found.files) < len(files))
+    most = f" The {SHOWN} most confident of them are shown." if len(chosen) > SHOWN else ""
+    return (f"Found here: {len(chosen):,}.{most}{looked}",
+            [_figure(found.files[i], found.confidences[i], model.config.image_size) for i in chosen[:SHOWN]])
+
+
+_looking = threading.Lock()  # one at a time: the others' threads are for all else that visitors do
+
+
+def class_folder(split: Path, name: str) -> Path | None:
+    """A class's own folder in that of a split; a name that leads elsewhere is none."""
+    with os.scandir(split) as entries:
+        return next((Path(entry.path) for entry in entries if entry.name == name and entry.is_dir()), None)
+
+
+def _leave_out(_: OSError) -> None:
+    """A folder that cannot be read: its pictures will be missing from the count."""
+
+
+@lru_cache(64)
+@torch.inference_mode()
+def _classified(checkpoint: str, _version: tuple, files: tuple[str, ...]) -> Row:
+    """What the network makes of these files, of as many as there is time for."""
+    model, end = usable(checkpoint).model, time.monotonic() + SECONDS
+    row = Row([], [], [])
+    for begin in range(0, len(files), 50):
+        if time.monotonic() > end:
+            break
+        seen = [(file, pixels) for file in files[begin:begin + 50]
+                if (pixels := _pixels(file, model.config.image_size)) is not None]
+        if not seen:
+            continue
+        images = torch.cat([pixels for _, pixels in seen])
+        confidences, answers = model.probabilities(model(model.normalize(images))).max(1)
+        row.files.extend(file for file, _ in seen)
+        row.answers.extend(answers.tolist())
+        row.confidences.extend(confidences.tolist())
+    return row
+
+
+def _pixels(file: str, size: int) -> torch.Tensor | None:
+    try:
+        return as_pixels(to_network_size(load_picture(file), size))
+    except PictureError:
+        return None
+
+
+def _figure(file: str, confidence: float, size: int) -> str:
+    picture = to_network_size(load_picture(file), size)
+    picture.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    name = html.escape(os.fsencode(Path(file).name).decode(errors="replace"))
+    source = base64.b64encode(as_png(picture)).decode()
+    return (f"<figure><img src='data:image/png;base64,{source}' alt='{name}' title='{name}'>"
+            f"<figcaption>{confidence:.1%}</figcaption></figure>")
+
+
+def mistakes_under(figures: gr.HTML, checkpoint: gr.Dropdown, data: Path | None) -> None:
+    """Under the charts: what is behind the cell that is chosen in them, until other weights are chosen."""
+    gr.Markdown("Choose a cell of the confusion matrix to see the pictures behind it.", elem_classes="note")
+    shown = gr.HTML(elem_id="behind")
+    figures.click(_shower(data), checkpoint, shown, **LAST)
+    checkpoint.change(lambda: "", None, shown, **LAST)
+
+
+def _shower(data: Path | None) -> Callable[[gr.EventData, str], str]:
+    def show(event: gr.EventData, checkpoint: str) -> str:
+        return show_chosen(event, checkpoint, data)
+
+    return show
