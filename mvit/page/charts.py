@@ -198,6 +198,7 @@ def class_bars(evaluation: Evaluation) -> Draw:
         axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
+        axes.tick_params("y", labelsize=10 if len(accuracies) <= 12 else 7)
     return draw
 
 
@@ -247,9 +248,10 @@ def _confusion_bars(evaluation: Evaluation) -> Draw:
             bar.set_gid(f"cell-{true}-{predicted}")
         axes.set_yticks(range(len(mistakes)), [f"{names[true]} → {names[said]}" for _, true, said in mistakes])
         axes.invert_yaxis()
-        axes.set_xlabel("images of the true class → answered as the other")
+        axes.set_xlabel("images")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
+        axes.tick_params("y", labelsize=8)
         axes.margins(x=0.15)
     return draw
 

@@ -166,7 +166,8 @@ def _figure(file: str, confidence: float, size: int) -> str:
 
 def mistakes_under(figures: gr.HTML, checkpoint: gr.Dropdown, data: Path | None) -> None:
     """Under the charts: what is behind the cell that is chosen in them, until other weights are chosen."""
-    gr.Markdown("Choose a cell of the confusion matrix to see the pictures behind it.", elem_classes="note")
+    gr.Markdown("Choose a cell of the confusion matrix (of many classes, a bar) to see the pictures behind it.",
+                elem_classes="note")
     shown = gr.HTML(elem_id="behind")
     figures.click(_shower(data), checkpoint, shown, **LAST)
     checkpoint.change(lambda: "", None, shown, **LAST)

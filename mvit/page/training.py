@@ -40,7 +40,7 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
             lowest = f": the {charts.BARS} lowest" if many else ""
             title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}{lowest}"
             figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 4.6 if many else 3.6, words)))
-            title = "Confusions made most" if many else "Confusion matrix: percent of each true class"
+            title = "Most confused: true class → answer" if many else "Confusion matrix: percent of each true class"
             figures.append((title, choosable(charts.svg(charts.confusion(evaluation), 4.6, 4.6,
                                                         most_mistaken(evaluation)), evaluation)))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
