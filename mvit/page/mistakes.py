@@ -19,6 +19,7 @@ from mvit.data.folders import picture_files
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.inference.classifier import as_pixels
 from mvit.model import MobileViT
+from mvit.page.charts import MOST_CLASSES
 from mvit.page.checkpoints import usable
 from mvit.page.events import LAST
 from mvit.page.pictures import as_png
@@ -32,16 +33,26 @@ NOT_AT_HAND = ("The pictures behind this are not at hand: start the page with <c
                "the folder with test/ that these weights were evaluated on.")
 WORKING = "The pictures of another cell are being looked for: please try again in a moment."
 
-# Chosen in the chart; a keyboard chooses as the mouse does.
+# A click chooses a cell, and so do Enter and Space; the arrow keys go from one to the next, over empty ones.
 CHOOSE = """
-const choose = event => {
+const STEPS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}
+const place = cell => cell.dataset.cell.split('-').map(Number)
+
+element.addEventListener('click', event => {
     const cell = event.target.closest('[data-cell]')
-    if (!cell || event.key && event.key != 'Enter' && event.key != ' ') return
+    if (cell) trigger('click', {cell: place(cell)})
+})
+element.addEventListener('keydown', event => {
+    const cell = event.target.closest('[data-cell]'), step = STEPS[event.key]
+    if (!cell || !(step || event.key == 'Enter' || event.key == ' ')) return
     event.preventDefault()
-    trigger('click', {cell: cell.dataset.cell.split('-').map(Number)})
-}
-element.addEventListener('click', choose)
-element.addEventListener('keydown', choose)
+    if (!step) return trigger('click', {cell: place(cell)})
+    const [row, column] = place(cell)
+    for (let i = 1; i < 100; i++) {
+        const next = element.querySelector(`[data-cell="${row + i * step[0]}-${column + i * step[1]}"]`)
+        if (next) return next.focus()
+    }
+})
 """
 
 
@@ -54,11 +65,16 @@ class Row(NamedTuple):
 
 
 def choosable(chart: str, evaluation: Evaluation) -> str:
-    """A chart of :func:`mvit.page.charts.confusion` whose cells are buttons with words."""
+    """A chart of :func:`mvit.page.charts.confusion` whose cells are buttons with words.
+
+    Of a matrix the Tab key reaches the diagonal, and the arrow keys the others from there; of bars, it reaches all.
+    """
+    many = len(evaluation["class_names"]) > MOST_CLASSES
+
     def button(match: re.Match[str]) -> str:
         row, column = int(match[1]), int(match[2])
         words = _words(evaluation, row, column, evaluation["confusion_matrix"][row][column])
-        return (f'<g data-cell="{row}-{column}" role="button" tabindex="0" '
+        return (f'<g data-cell="{row}-{column}" role="button" tabindex="{0 if many or row == column else -1}" '
                 f'aria-label="{html.escape(words)}: show them">')
 
     return re.sub(r'<g id="cell-(\d+)-(\d+)">', button, chart).replace('role="img"', 'role="group"', 1)
@@ -67,7 +83,7 @@ def choosable(chart: str, evaluation: Evaluation) -> str:
 def _words(evaluation: Evaluation, row: int, column: int, count: int) -> str:
     names = evaluation["class_names"]
     pictures = f"{count:,} picture{'s' * (count != 1)}"
-    return f"{names[row]} taken for {names[column]}, {pictures}" if row != column else f"{names[row]} known, {pictures}"
+    return f"{names[row]} {f'taken for {names[column]}' if row != column else 'known as such'}, {pictures}"
 
 
 def show_chosen(event: gr.EventData, checkpoint: str, data: Path | None) -> str:
