@@ -11,6 +11,7 @@ from mvit.benchmark.costs import count_parameters
 from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture
 from mvit.model import CheckpointError
+from mvit.page.attend import attend_endpoint
 from mvit.page.checkpoints import about, begun_with, choices, find_checkpoints, load_classifier, usable
 from mvit.page.classify import classify_tab, read_picture
 from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together
@@ -73,6 +74,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             with gr.Tab("Classify", id="classify") as classify_it:
                 task = gr.Markdown(request)
                 classify_tab(pixels, checkpoint)
+                attend_endpoint(checkpoint)
             with gr.Tab("Unfold", id="unfold", elem_id="unfold") as unfold_it:
                 unfold_tab(unfold_it, pixels, checkpoint)
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:

@@ -77,7 +77,8 @@ def test_endpoint(server, drawn, tmp_path):
     from gradio_client import Client, exceptions, handle_file
 
     client = Client(server, verbose=False)
-    assert list(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == ["/classify"]
+    offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(offered) == ["/classify", "/attend"]
     result = client.predict(handle_file(drawn["ship"]), api_name="/classify")
     assert result["label"] == "ship"
     assert len(result["confidences"]) == 10
