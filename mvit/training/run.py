@@ -5,6 +5,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save
@@ -17,6 +18,7 @@ from mvit.storage.formats import Epoch
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
+from mvit.training.log import log_epoch, open_log
 from mvit.training.network import build_network, try_out
 from mvit.training.output import checkpoint_folder, put_in_place, remove_run, run_folder, staging_folder, taken
 from mvit.training.processes import Processes, prepare
@@ -24,6 +26,9 @@ from mvit.training.report import cause_outside, epoch_line, how_to_go_on, start_
 from mvit.training.settings import Settings, TrainingError
 from mvit.training.splits import Splits, load_splits
 from mvit.training.state import State
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Run:
 
 
 def run(settings: Settings, data: str | None, output: Path | None, device: torch.device, command: str,
-        resume: bool = False) -> Path:
+        resume: bool = False, log: bool = False) -> Path:
     """Train a network from the first epoch, or from where an earlier run was stopped, to its checkpoint.
 
     Args:
@@ -67,6 +72,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         device: where to train.
         command: what the person typed, for the card.
         resume: go on from the state in the folder.
+        log: write TensorBoard's event files, too (:mod:`mvit.training.log`).
 
     Returns:
         the checkpoint's folder: ``model.safetensors``, ``config.json``, ``history.json``, ``evaluation.json`` and
@@ -83,10 +89,11 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         raise TrainingError(f"bfloat16 is for training on a CPU, not on {device.type}.")
     prepare(device)
     processes = Processes.join(device)
+    writer = open_log(checkpoint, resume) if log and processes.first else None
     place = Place(checkpoint, folder, device, processes)
     with taken(checkpoint, folder) if processes.first else nullcontext():
         try:
-            carry_out(go_on(place, data) if resume else start(place, settings, data, command))
+            carry_out(go_on(place, data) if resume else start(place, settings, data, command), writer)
             processes.leave()
         except (OSError, RuntimeError) as error:
             cause = cause_outside(error)
@@ -96,9 +103,9 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     return checkpoint
 
 
-def carry_out(begun: Run) -> None:
+def carry_out(begun: Run, writer: "SummaryWriter | None") -> None:
     """The epochs that are left, and the checkpoint."""
-    train_epochs(begun)
+    train_epochs(begun, writer)
     finish(begun)
 
 
@@ -164,7 +171,7 @@ def under_way(place: Place, state: State, splits: Splits, network: MobileViT, te
     return Run(place, state, on_device, learner)
 
 
-def train_epochs(run: Run) -> None:
+def train_epochs(run: Run, writer: "SummaryWriter | None") -> None:
     """The epochs that are left, each followed by saving the run's state.
 
     Raises:
@@ -177,8 +184,10 @@ def train_epochs(run: Run) -> None:
     for epoch in range(len(state.history), epochs):
         state.history.append(one_epoch(run, epoch))
         if run.place.processes.first:
-            print(epoch_line(state.history[-1], epochs, state.settings.watched), flush=True)
+            print(epoch_line(state.history, epochs, state.settings.watched), flush=True)
             save_state(run)
+            if writer:
+                log_epoch(writer, state.history[-1], run.learner.shipped, splits.watched)
 
 
 def save_state(run: Run) -> None:
