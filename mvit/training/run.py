@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 from safetensors.torch import save
 
+from mvit.data.images import Split
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.explain.probes import Probes, train_probes
 from mvit.model import MobileViT
 from mvit.storage.files import write_json, write_text, write_whole
 from mvit.storage.formats import Epoch
-from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher
+from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
 from mvit.training.log import log_epoch, open_log
@@ -29,6 +31,9 @@ from mvit.training.state import State
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+PROBED = 10_000  # images that the linear probes are fitted to, and measured on
 
 
 @dataclass(frozen=True)
@@ -120,9 +125,11 @@ def start(place: Place, settings: Settings, data: str | None, command: str) -> R
         raise TrainingError(f"An unfinished run of {done} epochs is in {place.folder}: continue it with --resume, "
                             "or delete that folder to start anew.")
     settings = replace(settings, processes=place.processes.world_size)
+    if settings.weights:
+        settings = with_architecture(settings)
     splits = load_splits(data, settings, place.processes)
     network = build_network(settings, splits.train)
-    before = begin_with(network, settings, splits.watched) if settings.weights else []
+    before = begin_with(network, settings, splits.train, splits.watched) if settings.weights else []
     try_out(network, splits.train, settings)
     teacher, taught_by = find_teacher(network, settings, splits)
     state = State(settings, data, command, splits.train.fingerprint(), taught_by, before, earlier_runs(settings))
@@ -207,6 +214,7 @@ def one_epoch(run: Run, epoch: int) -> Epoch:
     """
     settings, learner, processes, train = run.state.settings, run.learner, run.place.processes, run.splits.train
     begin = time.perf_counter()
+    learner.step.freeze_body(epoch < settings.freeze_epochs)
     train_loss, train_accuracy = train_epoch(learner.step, learner.averaged, train, settings, epoch, processes)
     trained = time.perf_counter()
     processes.average_statistics(learner.network)
@@ -224,7 +232,7 @@ def one_epoch(run: Run, epoch: int) -> Epoch:
         "train_accuracy": train_accuracy,
         f"{settings.watched}_loss": watched_loss,
         f"{settings.watched}_accuracy": watched_accuracy,
-        "learning_rate": learner.optimizers[0].param_groups[0]["lr"],
+        "learning_rate": learner.optimizers[0].param_groups[-1]["lr"],
         "device": run.place.device.type,
         "seconds": time.perf_counter() - begin,
         "images_per_second": len(train) / (trained - begin),
@@ -251,6 +259,7 @@ def finish(run: Run) -> None:
             save_checkpoint(network, staged)
             records = run.state.records(evaluations)
             records.write(staged)
+            make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
             write_text(staged / "README.md",
                        model_card(network, records, splits.train.name, place.device, place.checkpoint))
             put_in_place(staged, place.checkpoint, place.folder)
@@ -259,6 +268,13 @@ def finish(run: Run) -> None:
     except Exception as error:
         raise TrainingError(f"All epochs are done, but not the checkpoint: {cause_outside(error) or repr(error)}. "
                             f"{how_to_go_on(place.folder)}") from error
+
+
+def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
+    """The page's linear probes, of at most so many images drawn at random that they take some seconds."""
+    train, test = (split[torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:PROBED]]
+                   for split in (train, test))
+    return train_probes(network, train, test.to(train.labels.device))
 
 
 def save_checkpoint(network: MobileViT, folder: Path) -> None:

@@ -20,7 +20,8 @@ from tests.training.runs import arguments, stop_before_the_first_epoch
 
 def test_what_a_run_leaves(finished, folder):
     assert {path.name for path in finished.iterdir()} == {
-        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "run.json"
+        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "probes.safetensors",
+        "run.json"
     }
     history = json.loads((finished / "history.json").read_text())
     assert [record["epoch"] for record in history] == [1, 2, 3]
