@@ -34,6 +34,15 @@ class Evaluation(TypedDict):
     device: str
 
 
+class Mistake(TypedDict):
+    """An image that was answered wrongly: what it is, what the network said, and how sure it was, as a fraction."""
+
+    file: str
+    truth: str
+    answer: str
+    confidence: float
+
+
 # --------------------------------------------------------------------------- history.json, run.json
 
 # An epoch of a run: the names of its fields depend on the split that was watched ("test_loss", "validation_loss").
