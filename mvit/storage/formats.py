@@ -103,6 +103,32 @@ class Benchmark(TypedDict):
     notes: list[str]
 
 
+# --------------------------------------------------------------------------- finetuning.json
+
+
+class Trials(TypedDict):
+    """Some settings on a small task: the accuracy, as a fraction, that each seed's network and images end with."""
+
+    what: str
+    settings: dict[str, Any]  # by name, those that differ from the reference recipe's
+    accuracies: list[float]
+
+
+class FineTuning(TypedDict):
+    """Fine-tuning against training from nothing: on a task of a few images a class, the same for all of a seed."""
+
+    weights: str
+    trained_on: list[str]  # the classes of these weights
+    classes: list[str]
+    images_per_class: int
+    split: str  # that the accuracies are of
+    images: int
+    trials: list[Trials]
+    date: str
+    torch: str
+    device: str
+
+
 # --------------------------------------------------------------------------- training_speed.json
 
 

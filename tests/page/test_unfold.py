@@ -8,7 +8,7 @@ import pytest
 from mvit.data.pictures import load_picture
 from mvit.explain.unfolding import SIZE, WALK
 from mvit.page.checkpoints import load_classifier
-from tests.page.conftest import REFERENCE, answer, upload
+from tests.page.conftest import REFERENCE, upload, wait_for_answer
 
 
 def open_free_mode(page):
@@ -103,7 +103,7 @@ def test_clicks_while_the_block_changes_are_answered(page):
 
 def test_weights_that_are_switched_quickly_end_with_the_last_chosen(page, drawn):
     upload(page, drawn["ship"])
-    answer(page)
+    wait_for_answer(page, "ship")
     for name in ("reference", "strong", "reference", "strong", "reference"):
         page.get_by_label("Weights").click()
         page.get_by_role("option", name=name).click()
@@ -120,7 +120,7 @@ def test_weights_that_are_switched_quickly_end_with_the_last_chosen(page, drawn)
 
 def test_the_walk_goes_on_with_the_picture_that_was_classified(page, drawn):
     upload(page, drawn["ship"])
-    answer(page)
+    wait_for_answer(page, "ship")
     page.get_by_role("tab", name="Unfold").click()
     for words in ("4,096 pairs of query and key", "channels each, which say what is there", "positions, 4 colours",
                   "4 sequences of 16", "attention weights of the framed one", "the network says ship"):
