@@ -23,6 +23,13 @@ def test_files_it_names_are_there():
         assert (ROOT / name).exists(), name
 
 
+def test_the_versions_it_names_are_those_that_are_tested():
+    tested = "".join((ROOT / file).read_text() for file in ("requirements.txt", "tests/requirements.txt")).split()
+    named = re.findall(r"[a-z]+==[\d.]+\d", README)
+    assert len(named) >= 4
+    assert set(named) <= set(tested)
+
+
 def test_its_python_runs(monkeypatch):
     monkeypatch.chdir(ROOT)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

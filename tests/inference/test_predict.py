@@ -47,16 +47,16 @@ def pictures(tmp_path, folder) -> Path:
 GOOD = ["0.png", "1.png", "2.png", "más/ñ.jpg"]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_answers_are_those_of_the_page(checkpoint, pictures, batch_size):
-    classifier = Classifier(checkpoint)
+def test_answers_are_those_of_the_page(checkpoint, pictures):
+    classifier, model = Classifier(checkpoint), MobileViT.from_pretrained(checkpoint)
     files = [str(pictures / name) for name in GOOD]
-    predictions = list(predict(MobileViT.from_pretrained(checkpoint), files, 3, batch_size))
-    assert [prediction.file for prediction in predictions] == files
-    for prediction in predictions:
-        expected = classifier(load_picture(prediction.file)).confidences
-        assert dict(prediction.classes) == pytest.approx(expected, abs=1e-4)
-        assert prediction.classes[0][0] == max(expected, key=expected.get)
+    expected = [classifier(load_picture(file)).confidences for file in files]
+    for batch_size in (1, 3, 64):
+        predictions = list(predict(model, files, 3, batch_size))
+        assert [prediction.file for prediction in predictions] == files
+        for prediction, confidences in zip(predictions, expected, strict=True):
+            assert dict(prediction.classes) == pytest.approx(confidences, abs=1e-4)
+            assert prediction.classes[0][0] == max(confidences, key=confidences.get)
 
 
 def test_no_more_than_a_batch_is_read_before_its_answers_are_given(checkpoint, pictures):
