@@ -29,10 +29,10 @@ export class AttentionView {
         return (panel?.places ?? []).map(place => {
             const grid = mapCells(place, block)
             const cells = Array.from({length: block.N}, () => svg('rect', {width: grid.w + 0.3, height: grid.h + 0.3}))
-            const words = layer.heads > 1 ? `head ${place.head + 1}` : 'head'
+            const words = place.pin ? '2nd pin' : `head ${place.head + 1}`
             return {...place, ...grid, cells, element: svg('g', {
                 class: 'head', 'data-head': place.head, 'data-pin': place.pin},
-                text(place.x, place.y - 3, place.width > 34 || !place.pin ? words : '', {class: 'small'}),
+                text(place.x, place.y - 3, words, {class: 'small'}),
                 svg('rect', {x: place.x, y: place.y, width: place.width, height: place.height, class: 'hatched'}),
                 ...cells,
                 svg('rect', {x: place.x, y: place.y, width: place.width, height: place.height, class: 'head-frame'}))}

@@ -1,6 +1,6 @@
 // One block, opened: its five steps from the map that it is given to the map that it passes on.
 
-import {svg, text, paragraph, picture, pixelsURL} from './elements.js'
+import {svg, text, paragraph, linesOf, picture, pixelsURL} from './elements.js'
 import {css, number, percent, positionColours, valueScale, weightScale} from './colours.js'
 import {mapCells} from './layout.js'
 import {megaflops} from './overview.js'
@@ -113,7 +113,8 @@ function tokenPanel(scene, model, state, layout) {
         squares.append(square)
     }
     return [heading(panel, '3 × 3 and 1 × 1 convolution',
-                    `${block.rows} × ${block.columns} tokens of ${block.width} channels`, panel.width + 26),
+                    `${block.rows} × ${block.columns} × ${block.width}, ${megaflops(block.flops.convolution)}`,
+                    panel.width + 26),
             patchLines(panel, block), squares,
             scene.faces.scale ? colourBar(panel, scene.faces.scale, scene.faces.signed
                 ? `channel ${state.channel}` : 'L2 norm') : positionKey(panel, block, colours, layout)]
@@ -179,10 +180,14 @@ function addedPanel(scene, state, layout) {
     const map = state.whole ? block.added_whole : block.added
     const shown = map.shown(state.whole ? 0 : state.channel), scale = valueScale(shown.values, shown.signed)
     panel.grid = mapCells(panel, block)
-    return [heading(panel, 'Fold', state.whole ? 'all that it adds' : 'without the common', panel.width + 24),
+    const common = percent(block.common, 1)
+    const words = state.whole ? `What the transformer adds, with the vector that is the same at every token: ${common}`
+        : `${common} of what the transformer adds is one vector, the same at every token. The rest:`
+    const lines = linesOf(words, panel.width + (layout.wide ? 12 : 60), 11).length
+    return [heading(panel, 'Fold', null, panel.width + 24),
+            paragraph(panel.x, layout.wide ? panel.y - 8 - 14 * (lines - 1) : panel.y + panel.height + 44,
+                      panel.width + (layout.wide ? 12 : 60), words, {class: 'small', size: 11, lead: 1.27}),
             picture(panel.x, panel.y, panel.width, panel.height,
                     pixelsURL(map.columns, map.rows, i => scale.at(shown.values[i])), {class: 'map'}),
-            colourBar(panel, scale, shown.signed ? `channel ${state.channel}` : 'L2 norm'),
-            layout.wide ? null : paragraph(panel.x - 60, panel.y + panel.height + 44, panel.width + 120,
-                `${percent(block.common, 1)} of what it adds is the same vector at every token`, {class: 'small'})]
+            colourBar(panel, scale, shown.signed ? `channel ${state.channel}` : 'L2 norm')]
 }

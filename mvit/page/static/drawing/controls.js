@@ -6,9 +6,9 @@ import {costOf, points} from './costs.js'
 let groups = 0
 
 // Some choices of which one holds: [[words, value, remark], …].
-export function choice(label, options, chosen, choose) {
+export function choice(label, options, chosen, choose, classes = '') {
     const name = `network-drawing-${groups++}`
-    return html('fieldset', {class: 'choice'}, html('legend', {}, label), ...options.map(([words, value, remark]) =>
+    return html('fieldset', {class: `choice ${classes}`}, html('legend', {}, label), ...options.map(([words, value, remark]) =>
         html('label', {}, html('input', {type: 'radio', name, checked: value === chosen, change: () => choose(value)}),
              html('span', {}, words, remark ? html('small', {}, remark) : null))))
 }
@@ -27,11 +27,11 @@ export function blockControls(model, state, {choose, close, flight, narrow}) {
     return html('div', {class: 'controls'},
         html('h3', {}, `Block ${block.number}`),
         narrow ? choice('Step', [['Convolution', 'convolution'], ['Unfold', 'unfold'], ['Attention', 'attention'],
-                                 ['Fold', 'fold'], ['Output', 'output']], state.panel, panel => choose({panel})) : null,
-        choice('Layer', layers, state.layer, layer => choose({layer})),
+                                 ['Fold', 'fold'], ['Output', 'output']], state.panel, panel => choose({panel}), 'panels walk-hides') : null,
+        choice('Layer', layers, state.layer, layer => choose({layer}), 'walk-hides'),
         choice('Head', [['mean', -1], ...Array.from({length: layer.heads}, (_, i) => [String(i + 1), i])],
-               state.head, head => choose({head})),
-        flight.element,
+               state.head, head => choose({head}), 'walk-hides'),
+        !narrow || ['unfold', 'fold'].includes(state.panel) ? flight.element : null,
         html('button', {type: 'button', class: 'plain close', 'aria-label': `Close block ${block.number}`, click: close},
              'Close'))
 }

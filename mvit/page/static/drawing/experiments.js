@@ -1,6 +1,7 @@
 // Experiments: what the network says when a layer attends uniformly, a head is mute, a patch is covered.
 
-import {html} from './elements.js'
+import {html, svg} from './elements.js'
+import {answerBars} from './bars.js'
 import {percent} from './colours.js'
 import {toggle} from './controls.js'
 import {costOf, measuredOn, points} from './costs.js'
@@ -27,11 +28,12 @@ export function patchInPicture(block, size, [row, column]) {
 
 export function buildExperiments(model, store, token) {
     const buttons = html('div', {class: 'buttons'}), outcome = html('p', {class: 'outcome', 'aria-live': 'polite'})
+    const bars = html('div', {class: 'bars-beside'})
     const note = model.costs ? html('p', {class: 'note'},
-        `Points are of accuracy, measured with each experiment on ${measuredOn(model.costs)}, of which the network has ` +
+        `Points: by how much accuracy changes with each experiment on ${measuredOn(model.costs)}, of which the network has ` +
         `${percent(model.costs.accuracy, 1)} right; 95 % intervals in brackets.`) : null
     const element = html('section', {class: 'experiments', 'aria-label': 'Experiments'},
-        html('h3', {}, 'Experiments'), buttons, outcome, note)
+        html('h3', {}, 'Experiments'), html('div', {class: 'bench'}, html('div', {}, buttons, note), html('div', {}, bars, outcome)))
     const flip = (kind, place) => () => {
         const {experiment} = store.state
         store.change({experiment: {...experiment, [kind]: flipped(experiment[kind], place)}})
@@ -50,21 +52,32 @@ export function buildExperiments(model, store, token) {
             const patch = patchInPicture(opened, model.size, token())
             const everywhere = points(model.costs?.uniform_everywhere, {interval: true})
             buttons.replaceChildren(
-                toggle(`Uniform attention in layer ${layer + 1}`, on('uniform', [block, layer]),
-                       flip('uniform', [block, layer]), {remark: remark('uniform', {block: block + 1, layer: layer + 1})}),
-                toggle('Uniform attention everywhere', all, () =>
-                    store.change({experiment: {...experiment, uniform: all ? [] : every}}), {remark: everywhere}),
-                ...Array.from({length: heads}, (_, head) => toggle(
-                    `Mute head ${head + 1}`, on('muted', [block, layer, head]), flip('muted', [block, layer, head]),
-                    {remark: remark('muted', {block: block + 1, layer: layer + 1, head: head + 1})})),
-                toggle('Cover the token’s patch', on('covered', patch), flip('covered', patch),
-                       {remark: remark('covered', {patch: patch[2]})}),
+                row('Make attention uniform',
+                    toggle(`in layer ${layer + 1}`, on('uniform', [block, layer]), flip('uniform', [block, layer]),
+                           {remark: remark('uniform', {block: block + 1, layer: layer + 1})}),
+                    toggle('in all blocks', all, () =>
+                        store.change({experiment: {...experiment, uniform: all ? [] : every}}), {remark: everywhere})),
+                row(`Mute a head of layer ${layer + 1}`, ...Array.from({length: heads}, (_, head) => toggle(
+                    `${head + 1}`, on('muted', [block, layer, head]), flip('muted', [block, layer, head]), {
+                        label: `Mute head ${head + 1}`,
+                        remark: remark('muted', {block: block + 1, layer: layer + 1, head: head + 1})}))),
+                row('Cover in the picture', toggle('the patch of the token', on('covered', patch), flip('covered', patch), {
+                    remark: costOf(model.costs, 'covered', {patch: patch[2]}) &&
+                        `${remark('covered', {patch: patch[2]})} for a random one`})),
                 isChanged(experiment) ? html('button', {type: 'button', class: 'plain', click: () =>
-                    store.change({experiment: {uniform: [], muted: [], covered: []}})}, 'As it was') : '')
+                    store.change({experiment: {uniform: [], muted: [], covered: []}})}, 'Undo all experiments') : '')
         }
+        const width = Math.min(element.clientWidth, 380)
+        if (width) bars.replaceChildren(svg('svg', {width, height: model.classes.length * 15, role: 'img',
+            'aria-label': outcome.textContent || 'The answer'}, answerBars(
+            {x: 0, top: 0, width, row: 15, names: 90, roomy: true}, model, result)))
         outcome.textContent = failed ?? (result ? sentence(model, result) : '')
     }
     return {element, sync}
+}
+
+function row(words, ...buttons) {
+    return html('div', {class: 'row'}, html('span', {class: 'row-label'}, words), ...buttons)
 }
 
 function sentence(model, {answer, best}) {

@@ -10,7 +10,7 @@ export class Formula {
         this.element = svg('g', {class: 'formula'})
         this.sentence = svg('text', {class: 'sentence', x, y: y + 12})
         const top = y + (wide ? 26 : 58), label = wide ? 92 : 50
-        const room = wide ? Math.min(300, width * 0.28) : width - label
+        const room = wide ? Math.min(270, width * 0.27) : width - label
         const cell = this.cell = Math.min(room / d, 18), height = wide ? 14 : 13
         this.strips = {}
         const strip = (name, left, at, words) => {
@@ -24,7 +24,8 @@ export class Formula {
         strip('q', x + label, top, wide ? 'query q' : 'q')
         strip('k', x + label, top + row, wide ? 'key k' : 'k')
         strip('product', x + label, top + 2 * row, wide ? 'product' : 'q × k')
-        if (wide) strip('v', width - Math.min(room, d * cell), top + row, 'v')
+        if (wide) strip('v', x + label + d * cell + 310, top + 2 * row, 'value v')
+        if (wide) this.element.append(text(x + label + d * cell + 310, top + row + 11, 'softmax(q · k / √d) v', {class: 'step', 'font-weight': 700}))
         this.numbers = [0, 1, 2].map(i => text(0, 0, '', {class: 'number'}))
         const right = x + label + d * cell + 24
         this.numbers.forEach((element, i) => set(element, wide

@@ -16,10 +16,10 @@ export function layOut(width, model, state, toolsHeight) {
     let bottom = tools.y + toolsHeight
     if (open) {
         const block = model.blocks[state.block], top = bottom + (wide ? 20 : 12)
-        layout.block = wide ? wideBlock(width, top, block) : narrowBlock(width, top, block, state.panel)
+        layout.block = wide ? wideBlock(width, top, block) : narrowBlock(width, top, block, state)
         bottom = layout.block.bottom
         const d = block.layers[Math.min(state.layer, block.layers.length - 1)].d
-        if (wide || state.panel === 'attention') {
+        if (wide || (state.panel === 'attention' && state.walk === null)) {
             layout.formula = {x: 0, y: bottom + 16, width, d, height: wide ? 96 : 150}
             bottom += 16 + layout.formula.height
         }
@@ -28,18 +28,18 @@ export function layOut(width, model, state, toolsHeight) {
 }
 
 function layOutOverview(width, model, wide, withRows) {
-    const answer = wide ? 236 : Math.min(108, width * 0.3)
+    const answer = wide ? 236 : Math.min(112, width * 0.31)
     const first = wide ? 118 : 64  // the picture's column, and below it the names of the classes
     const columns = model.stages.length - 1  // stem and blocks; the head stands above the answer
     const pitch = (width - first - answer) / columns
-    const thumb = Math.floor(Math.min(wide ? 84 : 44, pitch - (wide ? 26 : 8)))
+    const thumb = Math.floor(Math.min(wide ? 84 : 44, pitch - (wide ? 26 : 5)))
     const title = 16, lines = wide ? 34 : 0
     const rowsTop = title + 4 + thumb + lines + (wide ? 24 : 14)
     const row = wide ? 13.5 : 14
     return {
         wide, thumb, title, pitch, first, answer, row, rowsTop, withRows, top: title + 4,
         stageX: i => first + i * pitch,  // of stem, block 1, …
-        barWidth: Math.min(pitch - (wide ? 44 : 8), wide ? 110 : 60),
+        barWidth: Math.min(pitch - (wide ? 58 : 8), wide ? 110 : 60),
         answerX: width - answer + (wide ? 28 : 10),
         height: withRows ? rowsTop + model.classes.length * row + 4 : title + 4 + thumb + 4,
     }
@@ -63,7 +63,7 @@ function wideBlock(width, top, block) {
     return finished(panels, block, {top, gap, header, bottom: y + side + 52})
 }
 
-function narrowBlock(width, top, block, which) {
+function narrowBlock(width, top, block, {panel: which, walk}) {
     const header = 40, shown = PANELS[which], panels = {}
     let y = top
     const add = (name, x, w, h, sameLine = false) => {
@@ -79,7 +79,7 @@ function narrowBlock(width, top, block, which) {
         add('tokens', 0, half, half)
         add('rows', 0, width, Math.round(width * 0.42))
     } else if (which === 'attention') {
-        const side = Math.min(width, 300)
+        const side = Math.min(width, walk === null ? 300 : 236)  // with its caption on one screen
         add('tokens', (width - side) / 2, side, side)
         add('heads', 0, width, Math.min(Math.ceil((width - 24) / 4) + 14, 104))
     } else if (which === 'fold') {
@@ -89,7 +89,7 @@ function narrowBlock(width, top, block, which) {
         add('added', 0, half, half, true)
         add('passed_on', width - half, half, half)
     }
-    return finished(panels, block, {top, header, bottom: y + (shown.includes('added') ? 22 : 0)})
+    return finished(panels, block, {top, header, bottom: y + (shown.includes('added') ? 66 : 0)})
 }
 
 // The panels, with the side of a token in each, and where a token of theirs stands.
@@ -108,11 +108,13 @@ export function mapCells({x, y, width, height}, block) {
 }
 
 // P rows of N tokens: as large as they fit, a row in several lines or several rows side by side where that is larger.
-function sequenceCells({x, y, width, height}, {P, N}) {
+function sequenceCells({x, y, width, height}, {P, N, across}) {
+    const lineLengths = [N, ...Array.from({length: N}, (_, i) => i + 1)
+        .filter(length => length % across === 0 || across % length === 0)]  // patches in rows, as in the map
     let best = {}
     for (let columns = 1; columns <= P; columns++) {
         const room = (width - 10 * (columns - 1)) / columns, down = Math.ceil(P / columns)
-        for (let perLine = 1; perLine <= N; perLine++) {
+        for (const perLine of lineLengths) {
             const lines = Math.ceil(N / perLine)
             const cell = Math.min(room / perLine, (height / down - 6) / lines, 30)
             const worth = columns === 1 && lines === 1 && cell >= 9 ? 2 * cell : cell  // plain rows read best

@@ -2,6 +2,7 @@
 
 import {svg, text, picture, pixelsURL, shortened} from './elements.js'
 import {number, percent, valueScale} from './colours.js'
+import {answerBars} from './bars.js'
 
 export function drawOverview(layout, model, state, {openBlock, result}) {
     const {overview} = layout
@@ -97,34 +98,12 @@ function theAnswer({overview, width}, model, result) {
         text(x, top + thumb + 30, megaflops(head.flops), {class: 'quiet'}),
         text(x + thumb + 12, top + thumb / 2 - 6, shortened(name, width - x - thumb - 12, 16, 700), {class: 'says'}),
         text(x + thumb + 12, top + thumb / 2 + 15, percent(model.answer[best]), {class: 'says-share'}))
-    if (withRows) parts.push(answerBars(x, width, overview, model, result))
+    if (withRows) parts.push(
+        wide ? text(x, rowsTop - 7, result ? 'the network, and dashed before' : 'the network', {class: 'small'}) : null,
+        answerBars({x, top: rowsTop, width: width - x, row, names: wide ? 74 : 0, roomy: wide}, model, result))
     else parts.push(text(x + thumb + 5, top + thumb / 2 - 4, shortened(name, width - x - thumb - 5, 11), {class: 'small'}),
                     text(x + thumb + 5, top + thumb / 2 + 11, percent(model.answer[best], 0), {class: 'small'}))
-    return svg('g', {class: 'answer'}, ...parts)
-}
-
-// The answer's bars; after an experiment the new ones, with a mark where the old ones ended.
-function answerBars(x, width, {rowsTop, row, wide}, model, result) {
-    const share = result?.answer ?? model.answer, best = largest(share)
-    const label = wide ? 62 : result ? 46 : 32
-    const start = wide ? x + 74 : x, full = width - start - label
-    return svg('g', {class: 'bars', 'aria-hidden': 'true'},
-        wide ? text(x, rowsTop - 7, result ? 'after the experiment, and before' : 'the network', {class: 'small'}) : null,
-        share.map((value, i) => {
-            const y = rowsTop + i * row, before = model.answer[i], middle = y + row / 2
-            const changed = result && Math.abs(value - before) >= 0.005
-            return svg('g', {'data-class': model.classes[i], 'data-share': value},
-                wide ? text(x, middle, shortened(model.classes[i], 70), {class: 'class-name',
-                                                                        'dominant-baseline': 'central'}) : null,
-                svg('rect', {x: start, y: middle - 4, width: Math.max(value * full, 0.6), height: 8, rx: 2,
-                             class: i === best ? 'bar best' : 'bar'}),
-                result ? svg('rect', {x: start, y: middle - 5.5, width: Math.max(before * full, 0.6), height: 11, rx: 2,
-                                      class: 'bar-before'}) : null,
-                changed || (!result && (wide || i === best))
-                    ? text(width, middle, changed ? `${percent(before, 0)} → ${percent(value, 0)}`
-                                                        .replace(' %', '') : percent(value),
-                           {class: 'small', 'text-anchor': 'end', 'dominant-baseline': 'central'}) : null)
-        }))
+    return svg('g', {class: 'answer'}, parts)
 }
 
 export function megaflops(flops) {
