@@ -19,7 +19,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mvit.explain.attention import only_here
 from mvit.explain.probes import Probes
-from mvit.inference.classifier import as_pixels
 from mvit.model import MobileViT, MobileViTBlock, MobileViTConfig, fold
 
 SHOWN = 10  # classes at most
@@ -50,7 +49,7 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
 
     Args:
         pixels: uint8, (1, 3, size, size).
-        probes: of this network.
+        probes: of this network; others are left out.
 
     Returns:
         as JSON has it: ``size``, ``picture`` (H, W, 3 bytes), ``classes`` (at most ten, the likeliest) of
@@ -59,6 +58,7 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
         ``attention_flops`` (of all query-key products and weighted sums; ``attention_flops_unpatched`` if every
         token attended to all).
     """
+    probes = probes if probes and probes.match(model) else None
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
     seen = _forward(model, pixels, blocks)
     probabilities = model.probabilities(seen[model][1])[0]
@@ -100,11 +100,6 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
     }
 
 
-def describe_picture(model: MobileViT, seen: Any, probes: Probes | None = None) -> Data:
-    """:func:`describe` of an RGB picture in the network's size."""
-    return describe(model, as_pixels(seen), probes if probes and probes.match(model) else None)
-
-
 def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> dict[nn.Module, tuple[Tensor, Tensor]]:
     """One pass; what went into and came out of the parts that are drawn."""
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
@@ -138,7 +133,7 @@ def _block(block: MobileViTBlock, seen: dict[nn.Module, tuple[Tensor, Tensor]], 
     share = mean.square().sum() * added[0].numel() / added.square().sum().clamp_min(1e-30)
     layers = []
     for layer in block.encoder.layers:
-        S, N, width = seen[layer.attention.qkv][1].shape
+        S, N, _ = seen[layer.attention.qkv][1].shape
         qkv = seen[layer.attention.qkv][1].view(S, N, 3, layer.attention.heads, -1).permute(2, 0, 1, 3, 4)
         layers.append({"qkv": packed(qkv)})
     return {"patch": [p, p], "size": size, "layers": layers, "flops": flops, "common": share.item(),

@@ -2,21 +2,20 @@
 
 The program is the ES modules in ``static/drawing/``. They reach the browser as one script, linked here, so that they
 need no address: the page works behind whatever path it is served at, and the drawing can be saved as a page that works
-from a disk. In the browser, ``document.querySelector('.network-drawing').drawing.state`` reads and sets what somebody has
-chosen, as text (``block=3&layer=2&head=1&token=4.5&walk=5``, counted from 1); an event ``drawing:state`` on the same
-element, which bubbles, tells of every change.
+from a disk. In the browser, ``document.querySelector('.network-drawing').drawing.state`` reads and sets what has been
+chosen, as text (``block=3&layer=2&head=1&token=4.5&walk=5``, counted from 1); an event ``drawing:state`` on that element,
+which bubbles, tells of every change.
 """
 
 import json
 import re
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from mvit.explain.inside import Data, describe_picture
+from mvit.explain.inside import Data, describe
 from mvit.explain.interventions import Change, Costs, answer_after
 from mvit.explain.probes import Probes
 from mvit.inference.classifier import Classifier, as_pixels
@@ -28,7 +27,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re
 
 def network_drawing(value: Data | None = None, experiment: Callable[[dict], dict] | None = None,
                     **options: Any) -> gr.HTML:
-    """The drawing as a component, whose value is what :func:`drawn` makes.
+    """The drawing as a component, whose value is what :func:`describe_picture` makes.
 
     Args:
         experiment: answers {"subject", "change", "classes"} as :func:`experimented` does; without it there are none.
@@ -49,7 +48,7 @@ def network_drawing(value: Data | None = None, experiment: Callable[[dict], dict
                    head=f"<script>{program()}</script>", server_functions=functions, **options)
 
 
-def drawn(classifier: Classifier, seen: Any, probes: Probes | None = None, costs: Costs | None = None,
+def describe_picture(classifier: Classifier, seen: Any, probes: Probes | None = None, costs: Costs | None = None,
           subject: Any = None) -> Data:
     """All that the drawing shows of a picture and a checkpoint.
 
@@ -58,7 +57,7 @@ def drawn(classifier: Classifier, seen: Any, probes: Probes | None = None, costs
         probes, costs: of this checkpoint, where there are any.
         subject: what ``experiment`` will need to know, as JSON has it; comes back as it is.
     """
-    return {**describe_picture(classifier.model, seen, probes), "costs": costs, "subject": subject}
+    return {**describe(classifier.model, as_pixels(seen), probes), "costs": costs, "subject": subject}
 
 
 def experimented(classifier: Classifier, seen: Any, change: Any, classes: list[int]) -> dict:
