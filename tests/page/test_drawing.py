@@ -273,7 +273,8 @@ def test_on_a_phone_by_touch(visit, width):
     page.touchscreen.tap(*middle_of(page, 2, 5))
     assert state_of(page) == "block=3&layer=2&token=3.6"
     page.locator(".surface").evaluate("""surface => {
-        const box = surface.getBoundingClientRect(), at = (type, row, column) => surface.dispatchEvent(new PointerEvent(type, {
+        const box = surface.getBoundingClientRect()
+        const at = (type, row, column) => surface.dispatchEvent(new PointerEvent(type, {
             bubbles: true, pointerType: 'touch', clientX: box.x + (column + 0.5) * box.width / 8,
             clientY: box.y + (row + 0.5) * box.height / 8}))
         at('pointerdown', 0, 0), at('pointermove', 1, 1), at('pointermove', 4, 3), at('pointerup', 4, 3)
@@ -283,8 +284,9 @@ def test_on_a_phone_by_touch(visit, width):
         page.get_by_text(panel, exact=True).first.tap()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         small = page.locator(f"{ROOT} :is(button, label, input[type=range], .surface, [role=button])").evaluate_all("""
-            all => all.filter(each => each.offsetParent || each.ownerSVGElement).map(each => [each.textContent || each.id,
-                each.getBoundingClientRect()]).filter(([, box]) => box.width && (box.width < 24 || box.height < 23.5))
+            all => all.filter(each => each.offsetParent || each.ownerSVGElement)
+                .map(each => [each.textContent, each.getBoundingClientRect()])
+                .filter(([, box]) => box.width && (box.width < 24 || box.height < 23.5))
                 .map(([words, box]) => `${words}: ${box.width} x ${box.height}`)""")
         assert small == []
 
@@ -302,7 +304,8 @@ def test_nothing_stands_out_of_the_page_and_no_words_out_of_the_drawing(visit, w
             const svg = document.querySelector('{ROOT} .figure > svg').getBoundingClientRect()
             return [...document.querySelectorAll('{ROOT} .figure > svg text')].filter(words => {{
                 const box = words.getBoundingClientRect()
-                return box.width && (box.left < svg.left - 2 || box.right > svg.right + 4 || box.bottom > svg.bottom + 2)
+                return box.width && (box.left < svg.left - 2 || box.right > svg.right + 4
+                    || box.bottom > svg.bottom + 2)
             }}).map(words => words.textContent)
         }}""")
         assert outside == [], state
@@ -310,7 +313,7 @@ def test_nothing_stands_out_of_the_page_and_no_words_out_of_the_drawing(visit, w
 
 def test_the_state_is_text_that_restores_it_and_nonsense_is_left_out(visit):
     page = visit()
-    for state in ("", "block=1&layer=1", "block=3&layer=1&head=4&token=1.8%7E8.1", "walk=2"):
+    for state in ("", "block=1&layer=1", "block=3&layer=1&head=4&token=1.8%7E8.1", "walk=1", "block=3&layer=2&walk=6"):
         chosen(page, state)
         assert state_of(page) == state
     chosen(page, "block=3&layer=9&head=77&token=3.99~x~2.2&walk=0&other=1")
@@ -333,7 +336,8 @@ def test_an_experiment_gives_new_bars_beside_the_old_ones(visit, classifier, see
     assert heard[1] - heard[0] < 1  # the aim is 0.3 on an idle machine
     print(f"an experiment is answered in {heard[1] - heard[0]:.3f} s")
     expected = answer_after(Change(uniform=frozenset({(2, 1)})), classifier.model, as_pixels(seen)).tolist()
-    shares = page.locator(".bars-beside [data-share]").evaluate_all("bars => bars.map(bar => Number(bar.dataset.share))")
+    shares = page.locator(".bars-beside [data-share]").evaluate_all(
+        "bars => bars.map(bar => Number(bar.dataset.share))")
     assert shares == pytest.approx(expected, abs=1e-4)
     page.get_by_role("button", name="Mute head 3").click()
     page.get_by_role("button", name="the patch of the token").click()
@@ -437,7 +441,8 @@ def test_the_drawing_as_a_page_works_from_a_disk_without_a_network(visit, browse
     file.write_bytes(saved(page, "Save as a page"))
     context = browser.new_context(offline=True)
     alone, wrong = context.new_page(), []
-    alone.on("request", lambda request: request.url.startswith(("file:", "data:", "blob:")) or wrong.append(request.url))
+    own = ("file:", "data:", "blob:")
+    alone.on("request", lambda request: request.url.startswith(own) or wrong.append(request.url))
     alone.on("pageerror", lambda error: wrong.append(str(error)))
     alone.goto(file.as_uri())
     alone.locator(f"{ROOT} .formula").wait_for()

@@ -7,9 +7,9 @@ const SECOND = 1000, SPREAD = 0.35  // the positions start one after the other, 
 const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches
 
 export class Flight {
-    constructor(scene, told) {
+    constructor(scene, time, told) {
         const {block, panels, colours, faces} = scene
-        Object.assign(this, {block, told, time: 1})
+        Object.assign(this, {block, told})
         this.stops = [panels.tokens, panels.rows, panels.added]
         this.stops[0] ??= this.stops[2] && {...this.stops[2]}
         this.stops[2] ??= this.stops[0]
@@ -24,7 +24,7 @@ export class Flight {
             this.tokens.push({p, n, row, column, square})
             this.element.append(square)
         }
-        this.show(1)
+        this.show(time)
     }
 
     cornerAt(stop, {p, n, row, column}) {

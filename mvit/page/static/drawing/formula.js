@@ -4,6 +4,21 @@ import {svg, text, set, linesOf} from './elements.js'
 import {css, number, percent, valueScale} from './colours.js'
 import {indexOfLargest} from './data.js'
 
+// The pair that is asked for, and a sentence about it; if none is asked for, the query and the key it gives most to.
+export function pairOf({block, layer}, query, head, wanted) {
+    const {p, n} = block.tokenAt(...query), weights = layer.weights(p, n, head)
+    const other = wanted && block.tokenAt(...wanted), elsewhere = Boolean(other && other.p !== p)
+    const key = other && !elsewhere ? other.n : indexOfLargest(weights)
+    if (head < 0) head = indexOfLargest(Array.from({length: layer.heads}, (_, h) => layer.weights(p, n, h)[key]))
+    const pair = layer.pair(p, n, key, head), place = ([row, column]) => `row ${row + 1}, column ${column + 1}`
+    const words = elsewhere
+        ? `${capital(place(wanted))} is in another sequence: no key of the token in ${place(query)}.`
+        : `Query: the token in ${place(query)}. Key: ${place(block.placeOf(p, key))}, ` +
+          `${other ? '' : 'its largest weight: '}${percent(pair.weight, 1)} in head ${head + 1}, ` +
+          `where uniform attention would give ${percent(1 / block.N, 1)}.`
+    return {block, words, elsewhere, head, pair, key: block.placeOf(p, key)}
+}
+
 export class Formula {
     constructor({x, y, width, d}, wide) {
         Object.assign(this, {wide, d, y, width, x})
@@ -25,7 +40,7 @@ export class Formula {
         strip('k', x + label, top + row, wide ? 'key k' : 'k')
         strip('product', x + label, top + 2 * row, wide ? 'product' : 'q × k')
         if (wide) strip('v', x + label + d * cell + 310, top + 2 * row, 'value v')
-        if (wide) this.element.append(text(x + label + d * cell + 310, top + row + 11, 'softmax(q · k / √d) v', {class: 'step', 'font-weight': 700}))
+        if (wide) this.element.append(text(x + label + d * cell + 310, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
         this.numbers = [0, 1, 2].map(i => text(0, 0, '', {class: 'number'}))
         const right = x + label + d * cell + 24
         this.numbers.forEach((element, i) => set(element, wide
@@ -33,22 +48,10 @@ export class Formula {
         this.element.append(this.sentence, ...this.numbers)
     }
 
-    // Of the pair that is asked for; if none is, of the query and the key it gives most to.
-    show({block, layer}, query, head, wanted) {
-        const {p, n} = block.tokenAt(...query), weights = layer.weights(p, n, head)
-        const other = wanted && block.tokenAt(...wanted)
-        const elsewhere = other && other.p !== p
-        const key = other && !elsewhere ? other.n : indexOfLargest(weights)
-        if (head < 0) head = indexOfLargest(Array.from({length: layer.heads}, (_, h) => layer.weights(p, n, h)[key]))
-        const pair = layer.pair(p, n, key, head), place = ([row, column]) => `row ${row + 1}, column ${column + 1}`
-        const words = elsewhere
-            ? `${capital(place(wanted))} is in another sequence: no key of the token in ${place(query)}.`
-            : `Query: the token in ${place(query)}. Key: ${place(block.placeOf(p, key))}, ` +
-              `${other ? '' : 'its largest weight: '}${percent(pair.weight, 1)} in head ${head + 1}, ` +
-              `where uniform attention would give ${percent(1 / block.N, 1)}.`
+    show({block, words, elsewhere, head, key, pair}) {
         this.sentence.replaceChildren(...linesOf(words, this.width, 12.5).slice(0, 3).map((line, i) =>
             svg('tspan', {x: this.x, dy: i ? 16 : 0}, line)))
-        this.element.classList.toggle('empty', Boolean(elsewhere))
+        this.element.classList.toggle('empty', elsewhere)
         const ends = Math.max(...['q', 'k'].flatMap(name => [...pair[name]].map(Math.abs)))
         for (const [name, cells] of Object.entries(this.strips)) {
             const scale = valueScale(name === 'q' || name === 'k' ? [ends] : pair[name], true)
@@ -58,8 +61,7 @@ export class Formula {
                        `÷ √d = √${this.d}: ${number(pair.scaled)}`,
                        `softmax over ${block.N} keys: ${percent(pair.weight, 1)} of v is taken`]
         lines.forEach((line, i) => { this.numbers[i].textContent = line })
-        Object.assign(this.element.dataset, {dot: pair.dot, weight: pair.weight, head, key: block.placeOf(p, key)})
-        return words
+        Object.assign(this.element.dataset, {dot: pair.dot, weight: pair.weight, head, key})
     }
 }
 

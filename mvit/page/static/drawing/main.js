@@ -8,7 +8,7 @@ import {drawOverview} from './overview.js'
 import {drawBlock} from './block.js'
 import {Flight} from './flight.js'
 import {AttentionView} from './attention.js'
-import {Formula} from './formula.js'
+import {Formula, pairOf} from './formula.js'
 import {followPointer, pressed, tokenAt} from './pointer.js'
 import {blockControls, flightControls, mapControls} from './controls.js'
 import {buildExperiments, isChanged} from './experiments.js'
@@ -31,7 +31,7 @@ export function mount({element, props, watch, server, trigger, state}) {
 
 export class Drawing {
     constructor(root, {experiment, trigger}) {
-        Object.assign(this, {root, ask: experiment, trigger, hovered: null})
+        Object.assign(this, {root, ask: experiment, trigger, hovered: null, time: 1})
         this.store = new Store()
         this.store.listen(changes => this.changed(changes))
         this.figure = html('div', {class: 'figure'})
@@ -58,15 +58,15 @@ export class Drawing {
         this.walk = buildWalk(this.steps, step => this.go(step))
         this.maps = mapControls(this.model, this.store.state, (changes, how) => this.store.change(changes, how))
         this.experiments = buildExperiments(this.model, this.store, () => this.token)
-        this.result = null
+        this.result = this.asked = this.hovered = null
         this.root.replaceChildren(this.walk.element, this.figure, this.live,
             html('div', {class: 'below'}, this.maps.element, this.ask ? this.experiments.element : null, this.saving()))
-        const state = typeof this.wanted === 'string' ? fromText(this.wanted, this.model) : this.wanted ?? this.store.state
+        const state = typeof this.wanted === 'string' ? this.restored(this.wanted) : this.wanted ?? this.store.state
         this.wanted = null
         this.store.past = []
         this.store.state = this.possible({...state, experiment: state.experiment ?? FIRST.experiment})
         this.draw()
-        if (isChanged(this.store.state.experiment)) this.experiment()
+        this.experiment()
     }
 
     // The state as far as this network has it: another one may have fewer blocks, layers, heads, tokens.
@@ -84,11 +84,21 @@ export class Drawing {
 
     set state(words) {
         if (!this.model) this.wanted = words
-        else if (words !== this.state) this.store.change({...this.store.state, ...fromText(words, this.model)}, {silent: true})
+        else if (words !== this.state) this.store.change(this.restored(words), {silent: true})
+    }
+
+    // The state that a text asks for; a step of the walk brings what it is about.
+    restored(words) {
+        const state = fromText(words, this.model, this.steps.length)
+        if (state.walk === null) return state
+        const {state: about, time} = this.steps[state.walk]
+        this.time = time ?? 1
+        return state.block === null ? {...state, ...about} : {...state, panel: about.panel ?? state.panel}
     }
 
     changed(changes) {
         if ('block' in changes || 'layer' in changes) this.hovered = null
+        if ('block' in changes && !('walk' in changes)) this.time = 1
         this.draw()
         if ('experiment' in changes) this.experiment()
         if ('pins' in changes) this.trigger?.('pin', {block: this.store.state.block, pins: this.store.state.pins})
@@ -104,12 +114,10 @@ export class Drawing {
 
     go(step) {
         if (step === null) return this.store.change({walk: null})
-        const {state, time, from} = this.steps[step]
+        const {state, time = 1, from = time} = this.steps[step]
+        this.time = from
         this.store.change({...state, walk: step})
-        if (from !== undefined) {
-            this.flight.show(from)
-            this.flight.flyTo(time)
-        } else if (time !== undefined) this.flight?.show(time)
+        this.flight?.flyTo(time)
     }
 
     // ------------------------------------------------------------------ drawing
@@ -135,6 +143,7 @@ export class Drawing {
         this.svg = svg('svg', {width, height: this.layout.height, viewBox: `0 0 ${width} ${this.layout.height}`},
             hatching(), drawOverview(this.layout, this.model, state, {
                 result: this.result, openBlock: block => this.openBlock(block)}))
+        this.flight?.stop()
         this.flight = this.view = this.formula = this.scene = null
         if (open) this.drawBlock(state)
         this.figure.prepend(this.svg)
@@ -146,7 +155,10 @@ export class Drawing {
     drawBlock(state) {
         this.scene = drawBlock(this.layout, this.model, state)
         const {tokens} = this.scene.panels
-        this.flight = new Flight(this.scene, time => this.flightControls.told(time))
+        this.flight = new Flight(this.scene, this.time, time => {
+            this.time = time
+            this.flightControls.told(time)
+        })
         this.view = new AttentionView(this.scene, this.layout.overview, this.model)
         this.svg.append(this.scene.element, this.flight.element, this.view.element)
         if (this.layout.formula) {
@@ -188,7 +200,9 @@ export class Drawing {
         const {pins, head} = this.store.state, wanted = pins.length === 1 ? this.hovered : null
         const other = wanted && String(wanted) !== String(pins[0]) ? wanted : null
         this.view.show(pins.length ? pins : [this.token], head, other)
-        this.sentence = this.formula?.show(this.scene, this.token, head, other)
+        const pair = pairOf(this.scene, this.token, head, other)
+        this.sentence = pair.words
+        this.formula?.show(pair)
     }
 
     say() {
@@ -216,7 +230,10 @@ export class Drawing {
     // ------------------------------------------------------------------ experiments, files
 
     async experiment() {
-        const asked = this.asked = this.store.state.experiment
+        const asked = this.store.state.experiment
+        if (asked === this.asked) return
+        this.asked = asked
+        const shown = this.result || this.failed
         this.result = this.failed = null
         if (this.ask && isChanged(asked)) {
             const answer = await this.ask({subject: this.description.subject, change: asked,
@@ -226,7 +243,7 @@ export class Drawing {
             if (answer.error) this.failed = answer.error
             else this.result = answer
         }
-        this.draw()
+        if (shown || this.result || this.failed) this.draw()
     }
 
     saving() {

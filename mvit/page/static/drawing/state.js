@@ -45,14 +45,14 @@ export function asText(state) {
 }
 
 // The state that a text asks for, as far as this network has it; unknown or impossible parts are left as at first.
-export function fromText(words, model) {
+export function fromText(words, model, steps) {
     const parts = new URLSearchParams(words), state = {...FIRST}
     const whole = (name, count) => {
         const number = Number(parts.get(name))
         return Number.isInteger(number) && number >= 1 && number <= count ? number - 1 : null
     }
     state.block = whole('block', model.blocks.length)
-    state.walk = whole('walk', 20)
+    state.walk = whole('walk', steps)
     if (state.block === null) return state
     const block = model.blocks[state.block]
     state.layer = whole('layer', block.layers.length) ?? block.layers.length - 1
