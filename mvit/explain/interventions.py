@@ -10,7 +10,7 @@ picture; and what it costs, over many:
 import math
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -53,8 +53,9 @@ class Change:
         """
         if not isinstance(content, dict) or not set(content) <= {"uniform", "muted", "covered"}:
             raise ValueError("an experiment is uniform, muted and covered, each a list")
-        change = cls(**{kind: frozenset(_numbers(places, length)) for kind, length in
-                        (("uniform", 2), ("muted", 3), ("covered", 4)) for places in [content.get(kind, [])]})
+        places: dict[str, Any] = {kind: frozenset(_numbers(content.get(kind, []), length))
+                                  for kind, length in (("uniform", 2), ("muted", 3), ("covered", 4))}
+        change = cls(**places)
         size = model.config.image_size
         attentions = attentions_of(model)
         if not {place[:2] for place in change.uniform | change.muted} <= set(attentions):
@@ -100,7 +101,8 @@ def attentions_of(model: MobileViT) -> dict[tuple[int, int], Attention]:
     return {(b, i): layer.attention for b, block in enumerate(blocks) for i, layer in enumerate(block.encoder.layers)}
 
 
-def _attend_otherwise(uniform: bool, muted: list[int]):
+def _attend_otherwise(uniform: bool, muted: list[int]) -> Callable[..., Any]:
+    """A forward hook that puts another output in the place of the attention's own."""
     def hook(attention: Attention, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         (x,) = inputs
         S, N, d = x.shape
@@ -108,7 +110,8 @@ def _attend_otherwise(uniform: bool, muted: list[int]):
         y = v.mean(2, keepdim=True).expand_as(v) if uniform else F.scaled_dot_product_attention(q, k, v)
         y = y.clone()
         y[:, muted] = 0
-        return attention.project(y.transpose(1, 2).reshape(S, N, d))
+        changed: Tensor = attention.project(y.transpose(1, 2).reshape(S, N, d))
+        return changed
     return hook
 
 
@@ -241,13 +244,12 @@ def as_table(costs: Costs) -> str:
         low, high = cost["change_interval_95"]
         return f"{what:32} {cost['accuracy']:.2%}  {100 * cost['change']:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
-    lines: Iterable[str] = (
+    return "\n".join((
         f"{costs['split']}, {costs['images']:,} images: {costs['accuracy']:.2%}; change in percentage points",
         *(line(f"uniform: block {c['block']}, layer {c['layer']}", c) for c in costs["uniform"]),
         line("uniform: everywhere", costs["uniform_everywhere"]),
         *(line(f"muted: block {c['block']}, layer {c['layer']}, head {c['head']}", c) for c in costs["muted"]),
-        *(line(f"covered: a patch of {c['patch']} pixels", c) for c in costs["covered"]))
-    return "\n".join(lines)
+        *(line(f"covered: a patch of {c['patch']} pixels", c) for c in costs["covered"])))
 
 
 if __name__ == "__main__":

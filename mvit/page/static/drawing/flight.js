@@ -46,6 +46,7 @@ export class Flight {
             token.square.setAttribute('transform', `translate(${x0 + (x1 - x0) * between} ` +
                 `${y0 + (y1 - y0) * between + lift}) scale(${scale})`)
         }
+        this.element.classList.toggle('landed', time >= 2)  // only the frames stay, over what was added
         this.told?.(time)
     }
 
