@@ -9,8 +9,10 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,10 +33,12 @@ def from_json(text: str) -> object:
 
 
 # How a setting of a type is typed: what reads it, and what stands for it in --help.
-TYPES = {int: (int, "N"), float: (float, "X"), str: (str, "PATH"), dict | None: (from_json, "JSON")}
+TYPES: dict[object, tuple[Callable[[str], object], str]] = {
+    int: (int, "N"), float: (float, "X"), str: (str, "PATH"), dict[str, Any] | None: (from_json, "JSON"),
+}
 
 
-def add_settings(group) -> None:
+def add_settings(group: argparse._ArgumentGroup) -> None:
     """An option for each field of Settings that says what it is."""
     # No defaults here: what is not given comes from the recipe, or on --resume from the run.
     for setting in fields(Settings):

@@ -13,6 +13,7 @@ import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -207,14 +208,15 @@ class MobileViTBlock(nn.Module):
         self.fuse = conv_bn_silu(2 * channels, channels, kernel_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        size = x.shape[-2:]
+        H, W = x.shape[-2:]
         # Local representations: each pixel and its neighbours.
         y = self.to_tokens(self.local(x))                                   # (B, d, H, W)
         # Global representations: each pixel and those at its position in every other patch.
-        multiple = tuple(math.ceil(s / self.patch_size) * self.patch_size for s in size)
+        p = self.patch_size
+        multiple = math.ceil(H / p) * p, math.ceil(W / p) * p
         y = _resize(y, multiple)
-        y = self.encoder(unfold(y, self.patch_size))                        # (B, P, N, d)
-        y = _resize(fold(y, self.patch_size, multiple), size)               # (B, d, H, W)
+        y = self.encoder(unfold(y, p))                                      # (B, P, N, d)
+        y = _resize(fold(y, p, multiple), (H, W))                           # (B, d, H, W)
         # Fusion: beside the block's own input, so that nothing is lost.
         return self.fuse(torch.cat((x, self.to_map(y)), dim=1))             # (B, C, H, W)
 
@@ -293,12 +295,13 @@ class MobileViTConfig:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         stages = tuple(s if isinstance(s, StageConfig) else StageConfig(**s) for s in self.stages)
         for name, value in (("stages", stages), ("class_names", tuple(self.class_names)),
                             ("mean", tuple(self.mean)), ("std", tuple(self.std))):
             object.__setattr__(self, name, value)
-        for owner in (self, *stages):
+        owners: tuple[MobileViTConfig | StageConfig, ...] = (self, *stages)
+        for owner in owners:
             for f in fields(owner):
                 value = getattr(owner, f.name)
                 if f.type is int and (not isinstance(value, int) or not 0 < value <= 1024):
@@ -345,6 +348,8 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
     def __init__(self, config: MobileViTConfig = MobileViTConfig()):
         super().__init__()
         self.config = config
+        self.mean: Tensor
+        self.std: Tensor
         # Part of config.json, not of the weights.
         self.register_buffer("mean", 255 * torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(config.std).view(3, 1, 1), persistent=False)
@@ -353,7 +358,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         self.stem = conv_bn_silu(3, channels, 3)
         self.stages = nn.ModuleList()
         for stage in config.stages:
-            layers = []
+            layers: list[nn.Module] = []
             for i in range(stage.inverted_residuals):
                 stride = stage.stride if i == 0 else 1
                 layers.append(InvertedResidual(channels, stage.channels, stride, config.expansion))
@@ -383,7 +388,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         return (logits / self.config.temperature).softmax(-1)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "MobileViT":
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "MobileViT":
         """Load ``config.json`` and ``model.safetensors`` from a folder, or from a repository on the Hugging Face Hub.
 
         Strict: every weight the network has must be in the file, in its shape, and no other; all must be finite, and
@@ -420,7 +425,7 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, config: MobileViTConfig | None = None, map_location: str = "cpu",
-                         **download) -> "MobileViT":
+                         **download: Any) -> "MobileViT":
         """The mixin's own hook, without its leniency (missing weights, pickles) and its print to stdout."""
         if not isinstance(config, MobileViTConfig):
             raise FileNotFoundError(2, "missing", "config.json")
@@ -477,7 +482,7 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def mobilevit_xxs(**changes) -> MobileViT:
+def mobilevit_xxs(**changes: Any) -> MobileViT:
     """This project's network, untrained: at most 0.44 M parameters for 32 x 32 pictures in ten classes.
 
     What was tried, as ``train.py --epochs 3 --validation 5000 --model ...`` does it (reference recipe, one seed, JPEG

@@ -17,7 +17,7 @@ from mvit import (
     mobilevit_xxs,
     unfold,
 )
-from mvit.benchmark.measuring import count_flops, count_parameters
+from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.model import GlobalAveragePool
 
 # --------------------------------------------------------------------------- unfold and fold

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mvit import MobileViT
-from mvit.benchmark.measuring import count_flops, count_parameters
+from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.storage.files import CHECKPOINTS, ROOT
 from mvit.training.settings import RECIPES, Settings
 

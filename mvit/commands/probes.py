@@ -1,8 +1,33 @@
-"""``python -m mvit.probes``."""
+"""``python -m mvit.probes CHECKPOINT``: make a checkpoint's linear probes."""
 
+import argparse
 import sys
+from pathlib import Path
 
-from mvit.explain.probes import main
+from mvit.data.images import DataError, load_train_and_test
+from mvit.evaluation.accuracy import with_classes_of
+from mvit.explain.probes import FILE, train_probes
+from mvit.model import CheckpointError, MobileViT
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mvit.probes", description=f"Make a checkpoint's {FILE}.")
+    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
+    parser.add_argument("--data", metavar="PATH",
+                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
+    options = parser.parse_args(arguments)
+    try:
+        model = MobileViT.from_pretrained(options.checkpoint)
+        train, test = load_train_and_test(options.data, model.config.image_size)
+        probes = train_probes(model, with_classes_of(model, train), with_classes_of(model, test))
+    except (CheckpointError, DataError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    probes.save(options.checkpoint)
+    for name, accuracy in probes.accuracy.items():
+        print(f"{name:8} {accuracy:.2%} on {probes.measured_on}")
+    return 0
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,6 +10,7 @@ from mvit.documents.rendering import render
 from mvit.evaluation.accuracy import wilson_interval
 from mvit.storage.checkpoint import Records, commands_of
 from mvit.storage.files import write_json
+from mvit.storage.formats import About
 
 Trial = dict[str, Any]  # a run as ``ablation.json`` has it; which keys there are depends on when it was made
 
@@ -56,7 +57,7 @@ def _row(runs: list[Trial]) -> dict[str, Any]:
     first, tests = runs[0], [run["test"] for run in runs if run["test"]]
     settings = first["settings"]
     return {
-        "commands": commands_of(first),
+        "commands": commands_of(About(command=first["command"], settings=settings, earlier=first.get("earlier", {}))),
         "epochs_before": first.get("epochs_before", 0),
         "epochs": settings["epochs"],
         "seeds": [run["settings"]["seed"] for run in runs],

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import EvalResult, ModelCardData
 
-from mvit.benchmark.measuring import count_flops, count_parameters, machine
+from mvit.benchmark.costs import count_flops, count_parameters, machine
 from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mvit.benchmark.measuring import PUBLISHED, count_flops, count_parameters, fastest
+from mvit.benchmark.costs import count_flops, count_parameters
+from mvit.benchmark.networks import PUBLISHED
+from mvit.benchmark.results import fastest
 from mvit.documents.ablation import ablation
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
-from mvit.storage.formats import Benchmark
+from mvit.storage.formats import Measurement
 
 
 def with_tables(text: str, checkpoints: Path) -> str:
@@ -27,32 +29,43 @@ def with_tables(text: str, checkpoints: Path) -> str:
 
 
 def texts(root: Path) -> list[Path]:
-    """The README and the cards."""
-    return [root / "README.md", *sorted((root / "checkpoints").glob("*/README.md"))]
+    """The README, what was measured, and the cards."""
+    return [root / "README.md", root / "checkpoints" / "README.md", *sorted((root / "checkpoints").glob("*/README.md"))]
 
 
 def figures(checkpoints: Path) -> str:
-    """The README's table of accuracies: the published figures, and each checkpoint's from its own files."""
+    """The README's table: the published figures, each checkpoint's from its own files, and what others cost.
+
+    A checkpoint has the speed of our network in the benchmark if it is of the benchmark's size.
+    """
     ours, other = PUBLISHED
+    costs = fastest(_benchmark(checkpoints / "benchmark.json"))
+    measured = costs[0] if costs else None
     rows = []
     for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
         records, network = Records.read(folder), MobileViT.from_pretrained(folder)
+        parameters, flops = count_parameters(network), count_flops(network, network.config.image_size)
+        same = measured is not None and (parameters, flops) == (measured["params"], measured["flops"])
         rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation,
                      "held_out": records.evaluations.get("validation") if "test" in records.evaluations else None,
-                     "parameters": count_parameters(network),
-                     "flops": count_flops(network, network.config.image_size)})
-    return render("figures.md", ours=ours, other=other, rows=rows)
+                     "parameters": parameters, "flops": flops,
+                     "fps": measured["fps"] if measured is not None and same else None})
+    return render("figures.md", ours=ours, other=other, rows=rows, others=costs[1:])
 
 
 def speed(benchmark: Path) -> str:
     """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
-    result: Benchmark | None = _read(benchmark) if benchmark.exists() else None
-    return render("speed.md", result=result, fastest=fastest(result["models"]) if result else [])
+    return render("speed.md", result=_read(benchmark) if benchmark.exists() else None,
+                  fastest=fastest(_benchmark(benchmark)))
 
 
 def training_speeds(folder: Path) -> str:
     """The README's lines on how fast training is, from each ``training_speed*.json``."""
     return render("training_speed.md", results=[_read(file) for file in sorted(folder.glob("training_speed*.json"))])
+
+
+def _benchmark(file: Path) -> list[Measurement]:
+    return _read(file)["models"] if file.exists() else []
 
 
 def _read(file: Path) -> Any:

@@ -1,9 +1,6 @@
-"""How good a checkpoint is: ``python -m mvit.evaluate CHECKPOINT --data PATH``."""
+"""How good a checkpoint is: accuracy, confusion matrix, calibration."""
 
-import argparse
-import json
 import math
-import sys
 from dataclasses import replace
 from datetime import date
 
@@ -14,9 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from mvit.data.images import DataError, Split, hold_out, load_split
-from mvit.data.pictures import FIT, to_network_size
-from mvit.model import CheckpointError, MobileViT, MobileViTConfig
+from mvit.data.images import DataError, Split
+from mvit.data.pictures import to_network_size
+from mvit.model import MobileViT, MobileViTConfig
 from mvit.storage.formats import ConfidenceBin, Evaluation
 
 
@@ -187,45 +184,3 @@ def as_table(result: Evaluation) -> str:
         cells = " ".join(f"{count:5d}" for count in row)
         lines.append(f"{name:{width}}  {'-' if accuracy is None else f'{accuracy:.1%}':>8}              {cells}")
     return "\n".join(lines)
-
-
-def aspect(text: str) -> tuple[int, int]:
-    """Two numbers with a colon, as 4:3; anything that is no aspect is a ValueError."""
-    width, height = map(int, text.split(":"))
-    if min(width, height) < 1:
-        raise ValueError("an aspect has two whole numbers above zero")
-    return width, height
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.evaluate", description="Measure a checkpoint on images.")
-    parser.add_argument("checkpoint", help="folder with model.safetensors and config.json, or a Hub repository")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
-    parser.add_argument("--split", choices=("test", "train", "validation"), default="test")
-    parser.add_argument("--validation", metavar="N", type=int, default=2000,
-                        help="how many training images were held out, for --split validation (default: %(default)s)")
-    parser.add_argument("--aspect", metavar="W:H", type=aspect,
-                        help="cut the images to this aspect first, and fit them to a square again by --fit")
-    parser.add_argument("--fit", choices=("crop", "letterbox"), default=FIT,
-                        help="how they are fitted (default: %(default)s, as on the page)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    options = parser.parse_args(arguments)
-    try:
-        model = MobileViT.from_pretrained(options.checkpoint)
-        split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size)
-        if options.split == "validation":
-            split = hold_out(split, options.validation)[1]
-        if options.aspect:
-            width, height = options.aspect
-            split = cut_and_fit(split, width, height, options.fit)
-        result = evaluate(model, with_classes_of(model, split))
-    except (CheckpointError, DataError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=2) if options.json else as_table(result))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

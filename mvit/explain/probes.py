@@ -6,9 +6,7 @@ on the average of each channel over the feature map. The network itself is not c
     python -m mvit.probes checkpoints/reference --data PATH
 """
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -17,10 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mvit.data.images import DataError, Split, load_train_and_test
-from mvit.evaluation.accuracy import with_classes_of
+from mvit.data.images import Split
 from mvit.explain.attention import only_here
-from mvit.model import CheckpointError, MobileViT
+from mvit.model import MobileViT
 from mvit.storage.files import write_whole
 
 FILE = "probes.safetensors"
@@ -81,7 +78,7 @@ class Probes:
         return cls(weights, about["accuracy"], about["measured_on"])
 
     def save(self, checkpoint: str | Path) -> None:
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, (weight, bias) in self.weights.items():
             tensors |= {f"{name}.weight": weight.contiguous(), f"{name}.bias": bias.contiguous()}
         about = json.dumps({"accuracy": self.accuracy, "measured_on": self.measured_on})
@@ -115,7 +112,7 @@ def fit_probe(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, T
     weight, bias = torch.zeros(classes, x.shape[1], requires_grad=True), torch.zeros(classes, requires_grad=True)
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
 
-    def closure():
+    def closure() -> Tensor:
         optimizer.zero_grad()
         loss = F.cross_entropy(F.linear(x, weight, bias), labels) + 1e-4 * weight.square().sum()
         loss.backward()
@@ -136,26 +133,3 @@ def train_probes(model: MobileViT, train: Split, test: Split) -> Probes:
         predicted = F.linear(test_features[name], *weights[name]).argmax(1)
         accuracy[name] = (predicted == test.labels).float().mean().item()
     return Probes(weights, accuracy, test.name)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.probes", description=f"Make a checkpoint's {FILE}.")
-    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
-    options = parser.parse_args(arguments)
-    try:
-        model = MobileViT.from_pretrained(options.checkpoint)
-        train, test = load_train_and_test(options.data, model.config.image_size)
-        probes = train_probes(model, with_classes_of(model, train), with_classes_of(model, test))
-    except (CheckpointError, DataError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    probes.save(options.checkpoint)
-    for name, accuracy in probes.accuracy.items():
-        print(f"{name:8} {accuracy:.2%} on {probes.measured_on}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from mvit.data.pictures import to_network_size
-from mvit.inference.variants import frozen
+from mvit.inference.variants import frozen, to_channels_last
 from mvit.model import MobileViT
 from mvit.storage.files import read_json
+from mvit.storage.formats import ConfidenceBin
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Answer:
     confidences: dict[str, float]
     seen: Image.Image
     milliseconds: float
-    reliability: dict | None
+    reliability: ConfidenceBin | None
 
     @property
     def best(self) -> tuple[str, float]:
@@ -47,7 +48,7 @@ class Classifier:
 
     def __init__(self, checkpoint: str | Path):
         """Raises :class:`mvit.CheckpointError`, in one sentence, where the files are no checkpoint."""
-        self.model = MobileViT.from_pretrained(checkpoint).to(memory_format=torch.channels_last)
+        self.model = to_channels_last(MobileViT.from_pretrained(checkpoint))
         self.reliability = _read_reliability(Path(checkpoint) / "evaluation.json")
         size = self.model.config.image_size
         # Of the variants that need nothing but torch the fastest in mvit.benchmark.measuring; the same to 1e-4.
@@ -73,10 +74,10 @@ def as_pixels(seen: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(seen)).permute(2, 0, 1)[None]
 
 
-def _read_reliability(file: Path) -> list[dict]:
+def _read_reliability(file: Path) -> list[ConfidenceBin]:
     numbers = ("confidence_from", "confidence_to", "images", "accuracy")
     try:
-        return [{name: record[name] + 0 for name in numbers}
+        return [ConfidenceBin(**{name: record[name] + 0 for name in numbers})  # type: ignore[typeddict-item]  # as written
                 for record in read_json(file)["reliability"] if record["images"]]
     except (KeyError, TypeError):  # a checkpoint without it is a checkpoint all the same
         return []

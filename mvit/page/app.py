@@ -7,7 +7,7 @@ import gradio as gr
 import torch
 from gradio.utils import LRUCache
 
-from mvit.benchmark.measuring import count_parameters
+from mvit.benchmark.costs import count_parameters
 from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture
 from mvit.model import CheckpointError

@@ -3,16 +3,19 @@
 import io
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from mvit.benchmark.measuring import PUBLISHED
+from mvit.benchmark.networks import PUBLISHED
+from mvit.storage.formats import Epoch, Evaluation
 
 # Okabe and Ito's colours, told apart by the colour-blind too.
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -64,27 +67,28 @@ def _figure(draw: Callable[[Axes], None], width: float, height: float) -> Figure
 # --------------------------------------------------------------------------- what is drawn
 
 Draw = Callable[[Axes], None]
+Point = Mapping[str, Any]  # of ``benchmark.json``, or as published
 
 
-def efficiency(models: list[dict]) -> Draw:
+def efficiency(models: Sequence[Point]) -> Draw:
     """The bubble chart: frames per second, accuracy, and parameters as the bubble's area.
 
     Args:
         models: a record each of ``benchmark.json``, those with an accuracy; the first is ours.
     """
     def draw(axes: Axes) -> None:
-        labels = []
+        labels: list[tuple[Point, str]] = []
         for i, model in enumerate(models):
             quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
             text = f"{model['name']}\n{model['fps']:.0f} FPS, {_millions(model)}\n{model['accuracy']:.1%}{quoted}"
             labels.append((model, text))
             _bubble(axes, model, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
-        for model, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
-            text = (f"{model['name']}, published\n{model['fps']:.0f} FPS, {_millions(model)}\n"
-                    f"{model['accuracy']:.1%} {model['what']}")
-            labels.append((model, text))
-            _bubble(axes, model, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2)
-        points = [*models, *PUBLISHED]
+        for quoted_one, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
+            text = (f"{quoted_one['name']}, published\n{quoted_one['fps']:.0f} FPS, {_millions(quoted_one)}\n"
+                    f"{quoted_one['accuracy']:.1%} {quoted_one['what']}")
+            labels.append((quoted_one, text))
+            _bubble(axes, quoted_one, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2)
+        points: list[Point] = [*models, *PUBLISHED]
         axes.set_xscale("log")
         axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
         low, high = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
@@ -99,16 +103,17 @@ def efficiency(models: list[dict]) -> Draw:
     return draw
 
 
-def _bubble(axes: Axes, model: dict, **style) -> None:
+def _bubble(axes: Axes, model: Point, **style: Any) -> None:
     axes.scatter([model["fps"]], [model["accuracy"]], s=_area(model), **style)
 
 
-def _area(model: dict) -> float:
+def _area(model: Point) -> float:
     return 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
 
 
-def _label(axes: Axes, labels: list[tuple[dict, str]]) -> None:
+def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
     """Write each text above or below its bubble: of all the ways to do so, that with the least overlap."""
+    assert isinstance(axes.figure, Figure)
     axes.figure.draw_without_rendering()  # the layout, which says how large a point of the data is
     scale = axes.figure.dpi / 72
     bubbles = []
@@ -119,7 +124,7 @@ def _label(axes: Axes, labels: list[tuple[dict, str]]) -> None:
     inside = axes.get_window_extent()
     choices = []  # for each label the best eight places by themselves: what is written, where, and what it costs
     for model, text in labels:
-        places = []
+        places: list[tuple[Annotation, Bbox, float]] = []
         for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
             offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
             note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
@@ -152,11 +157,11 @@ def _overlap(a: Bbox, b: Bbox) -> float:
     return shared.width * shared.height if shared else 0.0
 
 
-def _millions(model: dict) -> str:
+def _millions(model: Point) -> str:
     return f"{model['params'] / 1e6:.2g} M" if model["params"] < 1e6 else f"{model['params'] / 1e6:.1f} M"
 
 
-def curves(history: list[dict], quantity: str) -> Draw:
+def curves(history: list[Epoch], quantity: str) -> Draw:
     """Loss or accuracy (``quantity``) by epoch, of the training images as they ran and of those that were watched."""
     def draw(axes: Axes) -> None:
         epochs = [record["epoch"] for record in history]
@@ -171,18 +176,18 @@ def curves(history: list[dict], quantity: str) -> Draw:
         axes.set_ylabel(quantity)
         axes.margins(y=0.12)
         axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
         axes.set_xticks([tick for tick in axes.get_xticks() if min(epochs) <= tick <= max(epochs)])
         if quantity == "accuracy":
             axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
     return draw
 
 
-def class_bars(evaluation: dict) -> Draw:
+def class_bars(evaluation: Evaluation) -> Draw:
     """Accuracy of each class, the best on top."""
     def draw(axes: Axes) -> None:
         known = {name: a for name, a in evaluation["per_class_accuracy"].items() if a is not None}
-        names = sorted(known, key=known.get)
+        names = sorted(known, key=known.__getitem__)
         bars = axes.barh(names, [known[name] for name in names], color=BLUE)
         axes.bar_label(bars, [f"{known[name]:.1%}" for name in names], padding=3)
         axes.set_xlim(0, 1.15)
@@ -192,7 +197,7 @@ def class_bars(evaluation: dict) -> Draw:
     return draw
 
 
-def confusion(evaluation: dict) -> Draw:
+def confusion(evaluation: Evaluation) -> Draw:
     """True class by predicted class, in percent of the true class."""
     def draw(axes: Axes) -> None:
         names, counts = evaluation["class_names"], np.array(evaluation["confusion_matrix"], float)

@@ -51,7 +51,7 @@ def remark(answer: Answer, milliseconds: float) -> str:
     """How far to trust an answer, and how long it took, as Markdown."""
     name, confidence = answer.best
     measured = answer.reliability
-    trust = measured["accuracy"] if measured else confidence
+    trust = measured["accuracy"] if measured and measured["accuracy"] is not None else confidence
     lines = []
     if trust < UNSURE_BELOW:
         lines.append(f"### Not sure\n“{name}” is only its best guess. The network knows "

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import lru_cache, wraps
+from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -24,7 +25,7 @@ def made_once(maxsize: int) -> Callable[[Callable], Callable]:
         cached, making = lru_cache(maxsize)(make), threading.Lock()
 
         @wraps(make)
-        def get(*key):
+        def get(*key: Any) -> Any:
             with making:
                 return cached(*key)
         return get

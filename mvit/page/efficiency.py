@@ -7,17 +7,19 @@ from pathlib import Path
 
 import gradio as gr
 
-from mvit.benchmark.measuring import PUBLISHED, fastest
+from mvit.benchmark.networks import PUBLISHED
+from mvit.benchmark.results import fastest
 from mvit.page import charts
 from mvit.page.crowd import made_once
 from mvit.page.events import AT_ONCE
 from mvit.page.measuring import measure_here, stop_measuring
 from mvit.storage.files import CHECKPOINTS, read_json, write_json
+from mvit.storage.formats import Benchmark, Measurement
 
 CHART = (4.2, 4.0)  # inches: small, so that its words can be read on a phone
 
 
-def with_accuracy(result: dict | None) -> list[dict]:
+def with_accuracy(result: Benchmark | None) -> list[Measurement]:
     """What stands on the chart: each network's fastest record, of those whose accuracy is known."""
     return [m for m in fastest(result["models"] if result else []) if m["accuracy"] is not None]
 

@@ -7,6 +7,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -14,7 +15,7 @@ from PIL import Image
 MOST_PIXELS_TEXT = 4 * 256 * 256  # characters of base64
 
 
-def picture_input(**options) -> gr.Image:
+def picture_input(**options: Any) -> gr.Image:
     """A gr.Image whose handlers are given the path of the uploaded file, as it came.
 
     By itself gr.Image decodes the file before our code runs: it fails on what is no picture, and clips 16-bit grey to
@@ -25,7 +26,7 @@ def picture_input(**options) -> gr.Image:
     return image
 
 
-def figure_output(alt_text: str, **options) -> gr.Image:
+def figure_output(alt_text: str, **options: Any) -> gr.Image:
     """A figure made on the server, sent without loss.
 
     Gradio writes a picture anew under the same name whenever it is the same; who is just being sent it then gets

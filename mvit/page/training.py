@@ -9,6 +9,7 @@ from mvit.page import charts
 from mvit.page.crowd import made_once
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
+from mvit.storage.formats import Evaluation
 
 
 def training_figures(checkpoint: str) -> str:
@@ -48,7 +49,7 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
                                             ) + f"</div>{source}"
 
 
-def most_mistaken(evaluation: dict) -> str:
+def most_mistaken(evaluation: Evaluation) -> str:
     """The confusion matrix in words: the three mistakes that are made most."""
     names = evaluation["class_names"]
     mistakes = sorted(((count, names[i], names[j]) for i, row in enumerate(evaluation["confusion_matrix"])
@@ -56,14 +57,14 @@ def most_mistaken(evaluation: dict) -> str:
     return "Confusion matrix. Most often: " + ", ".join(f"{t} taken for {p} {n} times" for n, t, p in mistakes[:3])
 
 
-def _evaluated(evaluation: dict | None) -> str:
+def _evaluated(evaluation: Evaluation | None) -> str:
     return f"; evaluated on: {html.escape(evaluation['split'])}, {evaluation['images']:,} images" if evaluation else ""
 
 
-def _calibrated(evaluation: dict | None) -> str:
+def _calibrated(evaluation: Evaluation | None) -> str:
     if not evaluation or evaluation.get("temperature", 1) == 1:
         return ""
-    before, after = (evaluation[f"calibration_error{which}"] for which in ("_at_temperature_1", ""))
+    before, after = evaluation["calibration_error_at_temperature_1"], evaluation["calibration_error"]
     return (f" Its confidences are scaled by a temperature of {evaluation['temperature']:g}: expected calibration "
             f"error {after:.1%}, without it {before:.1%}.")
 

@@ -4,14 +4,14 @@ import asyncio
 import html
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio.to_thread
 import gradio as gr
 from PIL import Image
 
 from mvit.data.pictures import to_network_size
-from mvit.explain.attention import BlockAttention
+from mvit.explain.attention import BlockAttention, Layer
 from mvit.explain.probes import Probes
 from mvit.explain.unfolding import (
     SIZE,
@@ -84,7 +84,7 @@ def lens_table(subject: Subject) -> str:
     said = []
     for depth, probabilities in probes(classifier.model, pixels).items():
         confidence, best = probabilities[0].max(0)
-        said.append((depth, names[best], confidence, f"{probes.accuracy[depth]:.1%}"))
+        said.append((depth, names[int(best)], confidence.item(), f"{probes.accuracy[depth]:.1%}"))
     evaluation = Records.read(Path(subject.checkpoint)).evaluation
     right = f"{evaluation['accuracy']:.1%}" if evaluation and evaluation["split"] == probes.measured_on else ""
     said.append(("all: its answer", *classifier(subject.seen).best, right))
@@ -134,27 +134,32 @@ def show_attention(seen: Image.Image, block: BlockAttention, layer: int, head: i
                    view: str) -> tuple[Image.Image, Image.Image, str]:
     (H, W), N = block.map_size, block.layers[0].shape[3]
     # The controls follow a new block one after the other; until they all have, what they say may not exist in it.
-    layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
-    head = None if head == MEAN or layer == "rollout" else head
-    at = tuple(min(max(round(typed or 1), 1), size) - 1 for typed, size in ((row, H), (column, W)))
-    figures = (attention_figure(seen, block, layer, head, at if view != ALL else None, view == PATCH),
-               heads_figure(seen, block, layer, at if view != ALL else None, view == PATCH))
+    which: Layer = "rollout" if layer == ROLLOUT else min(layer, len(block.layers) - 1)
+    of_head = None if head == MEAN or which == "rollout" else head
+    at = _within(row, H), _within(column, W)
+    figures = (attention_figure(seen, block, which, of_head, at if view != ALL else None, view == PATCH),
+               heads_figure(seen, block, which, at if view != ALL else None, view == PATCH))
     if view == ALL:
         return *figures, ("The attention weight of each token as a key: the mean over all queries of its sequence. A "
                           f"chosen token counts again with “{TOKEN}”.")
     if view == PATCH:
         return *figures, ("The attention weight of each patch for the framed token's patch as query: the mean over the "
                           "positions in the patch, each of which attends to its own colour only.")
-    to_row, to_column, share = strongest(block, layer, head, at)
+    to_row, to_column, share = strongest(block, which, of_head, at)
     even = f"uniform attention would give {1 / N:.1%} to each of the {N} tokens of its colour"
-    if layer == "rollout":
+    if which == "rollout":
         even = "through all layers (rollout), and half of every layer is the token itself"
     return *figures, (f"The framed token (row {at[0] + 1}, column {at[1] + 1}) is the query. Its largest attention "
                       f"weight, **{share:.1%}**, goes to the key in row {to_row + 1}, column {to_column + 1}; {even}. "
                       "Tokens of the other colours are not among its keys: they reach it through convolutions.")
 
 
-async def clicked(event: gr.SelectData, *options) -> tuple:
+def _within(typed: float | None, size: int) -> int:
+    """A row or column that was typed, counted from 1, as the nearest that there is, counted from 0."""
+    return min(max(round(typed or 1), 1), size) - 1
+
+
+async def clicked(event: gr.SelectData, *options: Any) -> tuple:
     """What :func:`chosen_token` gives, in the order of the clicks: of quick ones the last is what remains."""
     async with _in_order:
         return await anyio.to_thread.run_sync(chosen_token, event, *options)
@@ -174,6 +179,81 @@ def chosen_token(event: gr.SelectData, pixels: str, checkpoint: str, number: int
     return row, column, *show_attention(subject.seen, block, layer, head, row, column, view)
 
 
+def walk_layout() -> list[gr.Component]:
+    """The guided walk: a figure and a text for each step, in the order of :func:`walk_figures`."""
+    parts = []
+    with gr.Walkthrough(selected=0) as walkthrough:
+        for i, title in enumerate(WALK):
+            with gr.Step(title, id=i):
+                with gr.Row():  # above, where they stay in their place from step to step, on a phone too
+                    for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
+                        button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
+                                           min_width=100, elem_classes=f"walk-{name.lower()}")
+                        button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
+                                     **AT_ONCE).then(
+                            None, js=f"() => mvit.keepFocus('{name.lower()}')", api_visibility="private")
+                with gr.Row():
+                    with gr.Column(scale=3):
+                        parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
+                                                   elem_classes="walk-figure"))
+                    with gr.Column(scale=2):
+                        parts.append(gr.Markdown())
+    return parts
+
+
+class FreeMode(NamedTuple):
+    """Components of the free mode: the block, what :func:`choose_block` fills, in its order, and the view."""
+
+    number: gr.Radio
+    layer: gr.Radio
+    head: gr.Radio
+    row: gr.Slider
+    column: gr.Slider
+    caption: gr.Markdown
+    grid: gr.Image
+    sequences: gr.Image
+    folded: gr.Image
+    figure: gr.Image
+    heads: gr.Image
+    words: gr.Markdown
+    view: gr.Radio
+
+
+def free_layout() -> FreeMode:
+    """A block at choice: its controls, and what they show."""
+    with gr.Row():
+        number = gr.Radio([1, 2, 3], value=2, label="Block")
+        layer = gr.Radio([], label="Layer")
+        head = gr.Radio([], label="Head")
+        view = gr.Radio([TOKEN, PATCH, ALL], value=TOKEN, label="Query")
+    with gr.Row():
+        with gr.Column():
+            gr.Markdown("**Click a token: what does it attend to?**")
+            figure = figure_output("The picture, lit by the chosen token's attention weights",
+                                   elem_id="attention")
+            words = gr.Markdown()
+            with gr.Row():
+                row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
+                column = gr.Slider(1, 8, step=1, label="Column", min_width=200, buttons=[])
+            gr.Markdown("**The mean of the heads, then head by head** (through all layers: the mean alone)")
+            heads = figure_output("The same for the mean of all heads and for each head")
+        with gr.Column():
+            caption = gr.Markdown()
+            with gr.Row():
+                with gr.Column(min_width=150):
+                    gr.Markdown("**The feature map**, strong lines between patches, a colour for each "
+                                "position in the patch")
+                    grid = figure_output("The picture under the feature map's grid", elem_id="grid")
+                with gr.Column(min_width=150):
+                    gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
+                    sequences = figure_output("The sequences, each a coarse copy of the picture")
+            gr.Markdown("**Folded back and fused**: the L2 norm of each token, from the smallest (black) to "
+                        "the largest of each panel: in the feature map that the block was given, in what its "
+                        "transformer added, in the one that it passes on")
+            folded = figure_output("Three feature maps: given, added, passed on")
+    return FreeMode(number, layer, head, row, column, caption, grid, sequences, folded, figure, heads, words, view)
+
+
 def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """The guided walk, the free mode and the lens, over the picture that was classified last."""
     gr.Markdown("What happens inside: the network cuts its feature map into patches, *unfolds* it into sequences, "
@@ -181,59 +261,15 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
                 "on the first tab, or an example.")
     with gr.Tabs():
         with gr.Tab("Guided walk"):
-            parts = []
-            with gr.Walkthrough(selected=0) as walkthrough:
-                for i, title in enumerate(WALK):
-                    with gr.Step(title, id=i):
-                        with gr.Row():  # above, where they stay in their place from step to step, on a phone too
-                            for name, to, variant in (("Back", i - 1, "secondary"), ("Next", i + 1, "primary")):
-                                button = gr.Button(name, variant=variant, interactive=0 <= to < len(WALK), size="md",
-                                                   min_width=100, elem_classes=f"walk-{name.lower()}")
-                                button.click(partial(gr.Walkthrough, selected=to), None, walkthrough,
-                                             **AT_ONCE).then(
-                                    None, js=f"() => mvit.keepFocus('{name.lower()}')", api_visibility="private")
-                        with gr.Row():
-                            with gr.Column(scale=3):
-                                parts.append(figure_output(f"Step {i + 1}: {title}", height=400,
-                                                           elem_classes="walk-figure"))
-                            with gr.Column(scale=2):
-                                parts.append(gr.Markdown())
+            parts = walk_layout()
         with gr.Tab("Free mode"):
-            with gr.Row():
-                number = gr.Radio([1, 2, 3], value=2, label="Block")
-                layer = gr.Radio([], label="Layer")
-                head = gr.Radio([], label="Head")
-                view = gr.Radio([TOKEN, PATCH, ALL], value=TOKEN, label="Query")
-            with gr.Row():
-                with gr.Column():
-                    gr.Markdown("**Click a token: what does it attend to?**")
-                    figure = figure_output("The picture, lit by the chosen token's attention weights",
-                                           elem_id="attention")
-                    words = gr.Markdown()
-                    with gr.Row():
-                        row = gr.Slider(1, 8, step=1, label="Row", min_width=200, buttons=[])
-                        column = gr.Slider(1, 8, step=1, label="Column", min_width=200, buttons=[])
-                    gr.Markdown("**The mean of the heads, then head by head** (through all layers: the mean alone)")
-                    heads = figure_output("The same for the mean of all heads and for each head")
-                with gr.Column():
-                    caption = gr.Markdown()
-                    with gr.Row():
-                        with gr.Column(min_width=150):
-                            gr.Markdown("**The feature map**, strong lines between patches, a colour for each "
-                                        "position in the patch")
-                            grid = figure_output("The picture under the feature map's grid", elem_id="grid")
-                        with gr.Column(min_width=150):
-                            gr.Markdown("**Unfolded**: a sequence for each colour, from top left in reading order")
-                            sequences = figure_output("The sequences, each a coarse copy of the picture")
-                    gr.Markdown("**Folded back and fused**: the L2 norm of each token, from the smallest (black) to "
-                                "the largest of each panel: in the feature map that the block was given, in what its "
-                                "transformer added, in the one that it passes on")
-                    folded = figure_output("Three feature maps: given, added, passed on")
+            free = free_layout()
         with gr.Tab("Lens"):
             gr.Markdown("If the network had to answer already after its stem, or after each block: what would it say?")
             table = gr.HTML()
-    subject, controls = [pixels, checkpoint], [layer, head, row, column, view]
-    block_parts = [layer, head, row, column, caption, grid, sequences, folded, figure, heads, words]
+    number, *block_parts, view = free
+    subject, controls = [pixels, checkpoint], [free.layer, free.head, free.row, free.column, view]
+    attended = [free.figure, free.heads, free.words]
     # What the tab is to show, which follows the subject while the tab is open; its figures are made when it changes.
     wanted = gr.Textbox("", visible=False)
     tab.select(None, subject, wanted, js="(...subject) => mvit.subject(...subject)", api_visibility="private")
@@ -242,9 +278,10 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
     wanted.change(unfold, [*subject, number, view], [*parts, table, *block_parts], **LAST)
     number.input(another_block, [*subject, number, view], block_parts, **LAST)
     # Not preprocessed: Gradio would refuse a click that, another block on its way, comes with the old one's choices.
-    gr.on([control.input for control in controls], attend, [*subject, number, *controls], [figure, heads, words],
+    gr.on([control.input for control in controls], attend, [*subject, number, *controls], attended,
           preprocess=False, **LAST)
     # Every click is sent: of clicks that wait, "always_last" sends the first once more (6.31).
-    gr.on([figure.select, grid.select], clicked, [*subject, number, layer, head, view],
-          [row, column, figure, heads, words], preprocess=False, **{**LAST, "trigger_mode": "multiple"})
-    layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), layer, head, preprocess=False, **LAST)
+    gr.on([free.figure.select, free.grid.select], clicked, [*subject, number, free.layer, free.head, view],
+          [free.row, free.column, *attended], preprocess=False, **{**LAST, "trigger_mode": "multiple"})
+    free.layer.input(lambda layer: gr.Radio(interactive=layer != ROLLOUT), free.layer, free.head, preprocess=False,
+                     **LAST)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mvit.storage.files import read_json, write_json
+from mvit.storage.formats import About, Epoch, Evaluation
 
 
 def _is_history(content: object) -> bool:
@@ -40,9 +41,9 @@ class Records:
             folder); None for weights that came without it.
     """
 
-    history: list[dict] = field(default_factory=list)
-    evaluations: dict[str, dict] = field(default_factory=dict)
-    run: dict | None = None
+    history: list[Epoch] = field(default_factory=list)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    run: About | None = None
 
     @classmethod
     def read(cls, folder: Path) -> "Records":
@@ -69,7 +70,7 @@ class Records:
         return _watched(self.history)
 
     @property
-    def evaluation(self) -> dict | None:
+    def evaluation(self) -> Evaluation | None:
         """The evaluation that counts."""
         return next(reversed(self.evaluations.values()), None)
 
@@ -84,11 +85,11 @@ class Records:
         return commands_of(self.run)
 
 
-def _watched(history: list[dict]) -> str:
+def _watched(history: list[Epoch]) -> str:
     return "validation" if history and "validation_accuracy" in history[-1] else "test"
 
 
-def commands_of(run: dict | None) -> list[str]:
+def commands_of(run: About | None) -> list[str]:
     """What was typed for a run, as ``run.json`` has it, after what was typed for those that it builds on."""
     if not run:
         return []

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent  # of the project
 CHECKPOINTS = ROOT / "checkpoints"  # what the project ships, and training replaces
@@ -38,7 +39,7 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(file: Path) -> dict | list | None:
+def read_json(file: Path) -> Any:
     """What a command has written; None where it has not, or not whole."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
@@ -46,7 +47,7 @@ def read_json(file: Path) -> dict | list | None:
         return None
 
 
-def version(folder: Path) -> tuple:
+def version(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Changes whenever a file in the folder does: of each the name, the size and the time of its last change."""
     try:
         files = sorted((entry.name, entry.stat()) for entry in os.scandir(folder) if entry.is_file())

@@ -1,6 +1,6 @@
 """What the JSON files hold that are written in one place and read in others, key by key."""
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 # --------------------------------------------------------------------------- evaluation.json, validation.json
 
@@ -32,6 +32,20 @@ class Evaluation(TypedDict):
     date: str
     torch: str
     device: str
+
+
+# --------------------------------------------------------------------------- history.json, run.json
+
+# An epoch of a run: the names of its fields depend on the split that was watched ("test_loss", "validation_loss").
+Epoch = dict[str, Any]
+
+
+class About(TypedDict):
+    """What was typed for a run, its settings by name, and the same of the runs that it builds on, by folder."""
+
+    command: str
+    settings: dict[str, Any]
+    earlier: NotRequired[dict[str, "About | None"]]
 
 
 # --------------------------------------------------------------------------- benchmark.json

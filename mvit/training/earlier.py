@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from mvit.data.images import Split
-from mvit.inference.variants import fold_batchnorm
+from mvit.inference.variants import fold_batchnorm, to_channels_last
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.storage.checkpoint import Records
+from mvit.storage.formats import About, Epoch
 from mvit.training.settings import Settings, TrainingError
 
 
-def earlier_runs(settings: Settings) -> dict[str, dict | None]:
+def earlier_runs(settings: Settings) -> dict[str, About | None]:
     """What is known of the runs that this one builds on, by folder: ``run.json``, None where there is none."""
     return {path: Records.read(Path(path)).run for path in (settings.teacher, settings.weights) if path}
 
@@ -44,8 +45,9 @@ def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, 
     except CheckpointError as error:
         raise TrainingError(f"The {role}: {error}") from error
     if watched:
-        its = Records.read(folder)
-        if its.evaluations.get(its.watched, {}).get("split") != watched.name:  # says how many of what
+        records = Records.read(folder)
+        its_watched = records.evaluations.get(records.watched)
+        if its_watched is None or its_watched["split"] != watched.name:  # says how many of what
             raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
     for name in alike:
         ours, its = getattr(network.config, name), getattr(earlier.config, name)
@@ -66,10 +68,12 @@ def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> Mobi
     teacher = load_earlier("teacher", Path(settings.teacher), network, ("class_names", "image_size"),
                            watched if settings.validation else None)
     example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
-    return fold_batchnorm(teacher, example).requires_grad_(False).to(memory_format=torch.channels_last)
+    folded = fold_batchnorm(teacher, example)
+    assert isinstance(folded, MobileViT)  # a copy of the teacher
+    return to_channels_last(folded.requires_grad_(False))
 
 
-def begin_with(network: MobileViT, settings: Settings, watched: Split) -> list[dict]:
+def begin_with(network: MobileViT, settings: Settings, watched: Split) -> list[Epoch]:
     """Give the network the weights that the settings name.
 
     Returns:

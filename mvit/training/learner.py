@@ -1,8 +1,12 @@
 """What a run changes from step to step: the network, the average of its weights, the optimizers."""
 
+from typing import Any
+
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from mvit.inference.variants import to_channels_last
 from mvit.model import MobileViT
 from mvit.training.optimizers import build_optimizers
 from mvit.training.processes import Processes
@@ -29,7 +33,7 @@ class Learner:
 
     def __init__(self, network: MobileViT, settings: Settings, device: torch.device, processes: Processes,
                  teacher: MobileViT | None = None):
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = to_channels_last(network).to(device)
         self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema),
                                       use_buffers=True) if settings.ema else None
         self.optimizers = build_optimizers(self.network, settings.optimizer, settings.learning_rate,
@@ -40,17 +44,20 @@ class Learner:
     @property
     def shipped(self) -> MobileViT:
         """The network that is watched and shipped: with the average of the weights, if there is one."""
-        return self.averaged.module if self.averaged else self.network
+        if self.averaged is None:
+            return self.network
+        assert isinstance(self.averaged.module, MobileViT)  # a copy of the network
+        return self.averaged.module
 
     @property
-    def _parts(self) -> dict:
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         optimizers = {f"optimizer {i}": optimizer for i, optimizer in enumerate(self.optimizers)}
         return {"network": self.network, **optimizers, **({"averaged": self.averaged} if self.averaged else {})}
 
-    def state_dict(self) -> dict[str, dict]:
+    def state_dict(self) -> dict[str, dict[str, Any]]:
         """The state of each part, by its name; tensors are the learner's own, not copies."""
         return {name: part.state_dict() for name, part in self._parts.items()}
 
-    def load_state_dict(self, state: dict[str, dict]) -> None:
+    def load_state_dict(self, state: dict[str, dict[str, Any]]) -> None:
         for name, part in self._parts.items():
             part.load_state_dict(state[name])

@@ -1,6 +1,7 @@
 """The network that the settings describe, and whether it can take the images."""
 
 import copy
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
     return MobileViT(config)
 
 
-def network_config(settings: Settings, **of_images) -> MobileViTConfig:
+def network_config(settings: Settings, **of_images: Any) -> MobileViTConfig:
     """What the network of these settings is built from; ``of_images`` are the fields that follow from the images.
 
     Raises:

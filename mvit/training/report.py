@@ -1,12 +1,14 @@
 """What a run says: as it starts, with each epoch, at its end, and of what stopped it."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
 from mvit.data.images import Split
+from mvit.storage.formats import Epoch
 from mvit.training.output import staging_folder
 
 
@@ -15,14 +17,14 @@ def start_line(train: Split, watched: Split, device: torch.device, processes: in
             f"on {device}, {processes} process(es), {torch.get_num_threads()} thread(s) each")
 
 
-def epoch_line(record: dict, epochs: int, watched_as: str) -> str:
+def epoch_line(record: Epoch, epochs: int, watched_as: str) -> str:
     return (f"epoch {record['epoch']:3d}/{epochs}  train loss {record['train_loss']:.4f} "
             f"accuracy {record['train_accuracy']:.2%}  {watched_as} loss {record[f'{watched_as}_loss']:.4f} "
             f"accuracy {record[f'{watched_as}_accuracy']:.2%}  {record['images_per_second']:.0f} images/s  "
             f"{record['seconds']:.1f} s")
 
 
-def progress_bar(images: int, epoch: int, epochs: int, shown: bool) -> tqdm:
+def progress_bar(images: int, epoch: int, epochs: int, shown: bool) -> "tqdm[NoReturn]":
     """Counts an epoch's images, on a terminal; in one process of them all."""
     return tqdm(total=images, unit=" images", desc=f"epoch {epoch + 1}/{epochs}", leave=False,
                 disable=None if shown else True)

@@ -13,6 +13,7 @@ from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.model import MobileViT
 from mvit.storage.files import write_json, write_text, write_whole
+from mvit.storage.formats import Epoch
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
@@ -182,7 +183,7 @@ def save_state(run: Run) -> None:
     run.state.save(run.place.folder)
 
 
-def one_epoch(run: Run, epoch: int) -> dict:
+def one_epoch(run: Run, epoch: int) -> Epoch:
     """Train for an epoch, counted from 0, and measure the result on the watched images.
 
     Returns:

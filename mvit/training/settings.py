@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from mvit.training.optimizers import OPTIMIZERS
 
@@ -18,7 +19,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 
 
-def option(default, text: str, **more):
+def option(default: Any, text: str, **more: Any) -> Any:
     """A field that can be typed as an option of train.py.
 
     Args:
@@ -74,11 +75,11 @@ class Settings:
         0, "hold out N training images: watch those, set the temperature by them, and leave the test images alone")
     final_test: bool = option(
         False, "with images held out, read the test images after all, once, at the end")
-    model: dict | None = option(  # noqa: RUF009 - it is dataclasses.field
+    model: dict[str, Any] | None = option(  # noqa: RUF009 - it is dataclasses.field
         None, "changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'", shown="none")
     processes: int = 1  # that share each batch, as many as there are; BatchNorm sees each one's part alone
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, limit in (("epochs", 2**31), ("batch_size", 2**31), ("learning_rate", math.inf)):
             if not 0 < getattr(self, name) < limit:
                 raise TrainingError(f"{name} must be above zero and below {limit}, not {getattr(self, name)}.")

@@ -3,11 +3,13 @@
 import io
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import write_json, write_whole
+from mvit.storage.formats import About, Epoch, Evaluation
 from mvit.training.settings import Settings, TrainingError
 
 STATE_VERSION = 3  # of what resume.pt holds, and of the draws: a run ends as it began
@@ -34,10 +36,10 @@ class State:
     command: str
     fingerprint: int
     taught_by: list[int] | None
-    before: list[dict]
-    earlier: dict[str, dict | None]
-    history: list[dict] = field(default_factory=list)
-    learnt: dict[str, dict] = field(default_factory=dict)
+    before: list[Epoch]
+    earlier: dict[str, About | None]
+    history: list[Epoch] = field(default_factory=list)
+    learnt: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @staticmethod
     def saved(folder: Path) -> bool:
@@ -77,7 +79,7 @@ class State:
         write_whole(folder / "resume.pt", lambda part: part.write_bytes(buffer.getbuffer()))
         write_json(folder / "history.json", self.history)
 
-    def records(self, evaluations: dict[str, dict]) -> Records:
+    def records(self, evaluations: dict[str, Evaluation]) -> Records:
         """What stays of the run beside the weights, once it is finished.
 
         Args:

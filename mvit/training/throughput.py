@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from mvit.benchmark.measuring import machine
+from mvit.benchmark.costs import machine
 from mvit.compat import torchvision
 from mvit.data.images import CIFAR10_SIZES, Split
 from mvit.model import MobileViT

@@ -10,8 +10,12 @@ from torch import nn
 
 import mvit.compat  # noqa: F401
 from mvit import MobileViT, mobilevit_xxs
-from mvit.benchmark import measuring as benchmark
-from mvit.benchmark.measuring import Contender, best, count_flops, fastest, measure, ratios, resnet50
+from mvit.benchmark import __main__ as benchmark
+from mvit.benchmark import measuring
+from mvit.benchmark.costs import count_flops
+from mvit.benchmark.measuring import measure
+from mvit.benchmark.networks import Contender, resnet50
+from mvit.benchmark.results import best, fastest, ratios
 from mvit.inference import variants as fast
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 
@@ -130,7 +134,7 @@ def test_what_is_not_there_is_noted(monkeypatch):
 
 
 def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys, monkeypatch):
-    monkeypatch.setattr(benchmark, "BATCH", 2)
+    monkeypatch.setattr(measuring, "BATCH", 2)
     MobileViT(tiny).save_pretrained(tmp_path / "checkpoint")
     (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "split": "made"}))
     output = tmp_path / "benchmark.json"

@@ -15,7 +15,7 @@ from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.data.reader import MEGABYTES, UNREADABLE, Reader
 from tests.data.hostile import HURTS, family, good_files, mutated, read_all, resident
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 QUICKLY_MADE = ("JPEG of 1,500 scans", "PNG of 1 x 50,000,000", "PPM with a comment of 20 MB", "16-bit PNG",
                 "TIFF with a huge tile")
 

@@ -3,8 +3,9 @@
 import torch
 
 from mvit import MobileViT
+from mvit.commands.probes import main
 from mvit.data.images import load_train_and_test
-from mvit.explain.probes import Probes, depths, fit_probe, main, pooled_features, train_probes
+from mvit.explain.probes import Probes, depths, fit_probe, pooled_features, train_probes
 
 
 def test_fit_finds_the_classes_of_separable_features():

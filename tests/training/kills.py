@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 import train
-from mvit import CheckpointError, MobileViT
-from tests.training.test_training import arguments
+from mvit import CheckpointError, MobileViT, MobileViTConfig
+from tests.training.runs import arguments
 
 images, root, layout, stride, first = sys.argv[1], Path(sys.argv[2]), sys.argv[3], *map(int, [*sys.argv[4:], 1, 1][:2])
 output, mine = root / "out", {"thesis.txt": "years", "sub/notes.txt": "months", "log": "days"}
@@ -66,6 +66,8 @@ def begin() -> None:
 
 
 torch.set_num_threads(1)
+with torch.device("meta"):
+    MobileViT(MobileViTConfig())  # torch loads modules for that: here, once for all processes
 old, new = root.with_name(f"{root.name}-old"), root.with_name(f"{root.name}-new")
 root.mkdir()
 assert in_a_process(old, "--seed", "1") == in_a_process(new) == 0

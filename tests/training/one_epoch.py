@@ -1,4 +1,4 @@
-"""One epoch of training without BatchNorm, alone or under torchrun: a part of test_training.py, no test by itself."""
+"""One epoch of training without BatchNorm, alone or under torchrun: a part of test_processes.py, no test by itself."""
 
 import sys
 from pathlib import Path

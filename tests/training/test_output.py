@@ -1,5 +1,6 @@
 """Where a run writes: which folders it takes, what stays in them, and what is left of one that is killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ import train
 from mvit import MobileViT
 from mvit.training import output
 from mvit.training.output import CHECKPOINT_FILES, put_in_place, taken
-from tests.training.test_training import ROOT, arguments, stop_before_the_first_epoch
+from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two folders in one step")
 
@@ -150,7 +151,8 @@ def checkpoint(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True)
     for name in CHECKPOINT_FILES:
         (folder / name).write_text(text)
-    (folder / "config.json").write_text(f'{{"stem_channels": {text}, "stages": [], "class_names": ["a"]}}')
+    config = {"stem_channels": int(text), "stages": [{"channels": 8, "dim": 8, "depth": 1}], "class_names": ["a"]}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 

@@ -1,0 +1,88 @@
+"""What a run takes from earlier ones: a teacher, weights to begin with."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train
+from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
+
+
+def test_a_teacher_is_learnt_from(folder, tmp_path):
+    """A student of nothing but a teacher that takes red for green and green for red, does so too."""
+    wrong = tmp_path / "wrong"
+    shutil.copytree(folder, wrong)
+    for split in ("train", "test"):
+        (wrong / split / "red").rename(wrong / split / "other")
+        (wrong / split / "green").rename(wrong / split / "red")
+        (wrong / split / "other").rename(wrong / split / "green")
+    teacher = tmp_path / "teacher"
+    assert train.main(arguments(wrong, teacher, "--epochs", "6")) == 0
+    for more, learnt in (([], [0, 1, 2]), (["--teacher", str(teacher), "--distillation", "1"], [0, 2, 1])):
+        output = tmp_path / f"student {len(more)}"
+        assert train.main(arguments(folder, output, "--epochs", "6", *more)) == 0
+        confusion = torch.tensor(json.loads((output / "evaluation.json").read_text())["confusion_matrix"])
+        assert confusion.argmax(1).tolist() == learnt
+        assert confusion.max(1).values.min() > 5  # of ten
+
+
+def test_a_run_goes_on_with_the_teacher_it_began_with(folder, finished, tmp_path, capsys, monkeypatch):
+    teacher, output = tmp_path / "teacher", tmp_path / "run"
+    shutil.copytree(finished, teacher)
+    stop_before_the_first_epoch(monkeypatch, folder, output, "--teacher", str(teacher), "--distillation", "0.9")
+    resume = ["--output", str(output), "--device", "cpu", "--resume"]
+    config = (teacher / "config.json").read_text()
+    (teacher / "config.json").write_text(config.replace('"temperature": 1.0', '"temperature": 2.0'))
+    assert (teacher / "config.json").read_text() != config
+    assert train.main(resume) == 2
+    assert "began with another teacher" in capsys.readouterr().err
+    (teacher / "config.json").write_text(config)
+    assert train.main(resume) == 0
+    assert f"90% of the target is the answer of `{teacher}`" in (output / "README.md").read_text()
+
+
+def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, monkeypatch):
+    """As it stands, with a learning rate of next to nothing, even when it is stopped and they are gone."""
+    start, output = tmp_path / "start", tmp_path / "run"
+    shutil.copytree(finished, start)
+    before = json.loads((start / "history.json").read_text())
+    del before[0]["device"]  # as in the files of early runs
+    (start / "history.json").write_text(json.dumps(before))
+    stop_before_the_first_epoch(monkeypatch, folder, output, "--weights", str(start), "--lr", "1e-9", "--seed", "7")
+    shutil.rmtree(start)
+    assert train.main(["--output", str(output), "--device", "cpu", "--resume"]) == 0
+    for name, weight in load_file(output / "model.safetensors").items():
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(weight, load_file(finished / "model.safetensors")[name], atol=1e-5, rtol=0)
+    history = json.loads((output / "history.json").read_text())
+    assert history[:3] == before
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5, 6]
+    card = (output / "README.md").read_text()
+    typed = json.loads((finished / "run.json").read_text())["command"]
+    assert f"| command | `{typed}`, then `" in card
+    assert "for 6 epochs" in card
+    assert "Epochs 1 to 3 are those of the run whose weights this one began with" in card
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    (["--teacher", "FINISHED"], "go together"),
+    (["--distillation", "0.5"], "go together"),
+    (["--teacher", "FINISHED", "--distillation", "2"], "from 0 to 1"),
+    (["--teacher", "/nothing", "--distillation", "1"], "There is no folder /nothing"),
+    (["--teacher", str(ROOT / "tests"), "--distillation", "1"], "The teacher: "),
+    (["--teacher", "FINISHED", "--distillation", "1", "--output", "FINISHED"], "replace its own teacher"),
+    (["--teacher", "FINISHED", "--distillation", "1", "--validation", "30"], "did not watch the 30 lossless images"),
+    (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
+    (["--weights", "/nothing"], "There is no folder /nothing with a checkpoint in it"),
+    (["--weights", "FINISHED", "--validation", "30"], "did not watch the 30 lossless images"),
+    (["--weights", "FINISHED", "--model", "{}"], "The checkpoint's stem_channels is"),
+])
+def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
+    more = [str(finished) if option == "FINISHED" else option for option in more]
+    assert train.main(arguments(folder, tmp_path / "run", *more)) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1

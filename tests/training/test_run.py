@@ -1,0 +1,151 @@
+"""A run: what it leaves, and that each setting does what it says."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train
+from mvit import MobileViT
+from mvit.evaluation import accuracy as evaluate
+from mvit.training import output
+from mvit.training import run as training
+from mvit.training.state import State
+from tests.training.runs import arguments
+
+
+def test_what_a_run_leaves(finished, folder):
+    assert {path.name for path in finished.iterdir()} == {
+        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "run.json"
+    }
+    history = json.loads((finished / "history.json").read_text())
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    assert {"train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds"} <= history[0].keys()
+    assert history[-1]["train_accuracy"] > 0.6  # chance is 0.33
+    evaluation = json.loads((finished / "evaluation.json").read_text())
+    assert evaluation["accuracy"] == history[-1]["test_accuracy"]
+    card = (finished / "README.md").read_text()
+    assert f"{history[-1]['train_accuracy']:.2%}" in card
+    assert f"{evaluation['accuracy']:.2%}" in card
+    assert "JPEG copy" in card
+    assert f"python train.py --data {folder}" in card
+    config = json.loads((finished / "config.json").read_text())
+    assert config["class_names"] == ["blue", "green", "red"]
+    assert config["mean"][0] == pytest.approx(0.39, abs=0.02)  # (79.5 + 60 / 3) / 255
+
+
+def test_another_seed_ends_elsewhere(finished, folder, tmp_path):
+    assert train.main(arguments(folder, tmp_path / "other", "--seed", "1")) == 0
+    expected, weights = (load_file(path / "model.safetensors") for path in (finished, tmp_path / "other"))
+    assert not torch.equal(expected["stem.0.weight"], weights["stem.0.weight"])
+
+
+def test_without_output_the_recipe_s_checkpoint_is_replaced(folder, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(output, "CHECKPOINTS", tmp_path)
+    shutil.copytree(finished, tmp_path / "reference")
+    (tmp_path / "reference" / "validation.json").touch()  # of an earlier run, unlike this one
+    options = arguments(folder, "unused", "--epochs", "1")
+    del options[2:4]
+    assert train.main(options) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["reference"]
+    assert not (tmp_path / "reference" / "validation.json").exists()
+    assert len(json.loads((tmp_path / "reference" / "history.json").read_text())) == 1
+    assert MobileViT.from_pretrained(tmp_path / "reference").config.class_names == ("blue", "green", "red")
+
+
+def test_validation_leaves_the_test_images_alone(folder, tmp_path):
+    assert train.main(arguments(folder, tmp_path / "run", "--epochs", "1", "--validation", "30")) == 0
+    (record,) = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert "validation_accuracy" in record
+    assert "test_accuracy" not in record
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["images"] == 30
+    assert evaluation["split"].startswith("30 lossless images held out")
+    assert not (tmp_path / "run" / "validation.json").exists()
+
+
+def test_the_test_images_are_read_once_where_that_is_asked_for(folder, tmp_path, monkeypatch):
+    read = []
+
+    def predict(model, split):
+        read.append(split.name)
+        return evaluate.predict(model, split)
+
+    monkeypatch.setattr(training, "predict", predict)
+    monkeypatch.setattr(training, "evaluate", lambda model, split: read.append(split.name) or evaluate.evaluate(
+        model, split))
+    assert train.main(arguments(folder, tmp_path / "run", "--validation", "30", "--final-test")) == 0
+    assert len([name for name in read if "held out" not in name]) == 1
+    validation, test = (json.loads((tmp_path / "run" / f"{name}.json").read_text()) for name in (
+        "validation", "evaluation"))
+    assert (validation["images"], test["images"]) == (30, 30)
+    assert "held out" in validation["split"]
+    assert "test split" in test["split"]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["temperature"] == validation["temperature"] == test["temperature"] != 1
+    assert "fitted to the validation images" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(folder, tmp_path, capsys, monkeypatch):
+    assert train.main(arguments(folder, tmp_path / "run", "--lr", "1e30")) == 2
+    assert "try a lower learning rate" in capsys.readouterr().err
+    monkeypatch.setattr(training, "loss_and_accuracy", lambda *_: (float("inf"), 0.5))
+    assert train.main(arguments(folder, tmp_path / "watched")) == 2
+    assert "The test loss is inf in epoch 1: delete" in capsys.readouterr().err
+    assert State.load(tmp_path / "watched" / "run").history == []
+
+
+@pytest.mark.parametrize("fails", ["model_card", "evaluate"])
+def test_an_error_at_the_end_leaves_the_weights(folder, finished, tmp_path, capsys, monkeypatch, fails):
+    run = tmp_path / "run"
+
+    def fail(*_):
+        raise ValueError("of this test")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, fails, fail)
+        assert train.main(arguments(folder, run)) == 2
+    error = capsys.readouterr().err
+    assert f"The weights are in {run / 'run' / 'new'}; the same command with --resume goes on." in error
+    assert len(error.strip().splitlines()) == 1
+    weights = MobileViT.from_pretrained(run / "run" / "new").state_dict()
+    expected = load_file(finished / "model.safetensors")
+    assert all(torch.equal(expected[name], weights[name]) for name in expected)
+    assert train.main(arguments(folder, run, "--resume")) == 0
+    assert {path.name for path in run.iterdir()} == {path.name for path in finished.iterdir()}
+
+
+def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
+    """An average that keeps nearly all of itself is still near the initial weights at the end."""
+    distances = []
+    for ema in ("0", "0.999"):
+        output = tmp_path / ema
+        assert train.main(arguments(folder, output, "--ema", ema)) == 0
+        config = MobileViT.from_pretrained(output).config
+        torch.manual_seed(0)
+        began = MobileViT(config).state_dict()
+        ended = load_file(output / "model.safetensors")
+        distances.append(sum((ended[name] - began[name]).square().sum().item() for name in ended
+                             if ended[name].ndim == 4))
+    assert distances[1] < 0.2 * distances[0]  # it begins after the first step
+
+
+def last_train_loss(folder, output, *more):
+    """Of a run with these options."""
+    assert train.main(arguments(folder, output, *more)) == 0
+    return json.loads((output / "history.json").read_text())[-1]["train_loss"]
+
+
+def test_label_smoothing_costs(folder, tmp_path):
+    losses = [last_train_loss(folder, tmp_path / smoothing, "--label-smoothing", smoothing)
+              for smoothing in ("0", "0.5")]
+    assert losses[1] > losses[0] + 0.2
+
+
+def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
+    means = [sum(last_train_loss(folder, tmp_path / f"{side} {seed}", "--cutout", side, "--seed", seed)
+                 for seed in "012") / 3 for side in ("0", "32")]
+    assert means[1] > means[0] + 0.1
+    assert "a square of 32 x 32 pixels is blanked" in (tmp_path / "32 0" / "README.md").read_text()
