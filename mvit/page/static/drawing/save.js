@@ -1,0 +1,66 @@
+// The drawing as a file: SVG with its styles written in, PNG, or a page of its own that needs no network.
+
+const WRITTEN = {  // the styles that a file needs, and what they are by themselves
+    fill: 'rgb(0, 0, 0)', stroke: 'none', 'stroke-width': '1px', 'stroke-dasharray': 'none', opacity: '1',
+    'fill-opacity': '1', 'stroke-opacity': '1', 'font-size': '', 'font-weight': '400', 'font-family': '',
+    'text-anchor': 'start', 'dominant-baseline': 'auto', display: 'inline', 'paint-order': 'normal',
+    'stroke-linecap': 'butt', 'stroke-linejoin': 'miter', 'image-rendering': 'auto', 'font-variant-numeric': 'normal',
+}
+
+export function asSVG(drawn, background) {
+    const copy = drawn.cloneNode(true)
+    const [originals, copies] = [drawn, copy].map(each => [each, ...each.querySelectorAll('*')])
+    originals.forEach((original, i) => {
+        const style = getComputedStyle(original), text = original.matches('text, tspan')
+        const written = Object.entries(WRITTEN).filter(([name, usual]) =>
+            (text || !name.startsWith('font')) && style.getPropertyValue(name) !== usual)
+        copies[i].setAttribute('style', written.map(([name]) => `${name}:${style.getPropertyValue(name)}`
+            .replaceAll('"', "'")).join(';'))
+        for (const name of ['class', 'tabindex', 'role', 'data-key']) copies[i].removeAttribute(name)
+    })
+    copies.slice(1).filter(each => each.style.display === 'none').forEach(each => each.remove())
+    const [width, height] = ['width', 'height'].map(side => Number(drawn.getAttribute(side)))
+    copy.setAttribute('xmlns', 'http://www.w3.org/2000/svg')
+    copy.setAttribute('viewBox', `-16 -16 ${width + 32} ${height + 32}`)
+    copy.setAttribute('width', width + 32)
+    copy.setAttribute('height', height + 32)
+    const paper = document.createElementNS('http://www.w3.org/2000/svg', 'rect')
+    for (const [name, value] of Object.entries({x: -16, y: -16, width: width + 32, height: height + 32, fill: background}))
+        paper.setAttribute(name, value)
+    copy.prepend(paper)
+    return new XMLSerializer().serializeToString(copy)
+}
+
+export async function asPNG(svgText, scale = 2) {
+    const image = new Image()
+    image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText)}`
+    await image.decode()
+    const canvas = document.createElement('canvas')
+    Object.assign(canvas, {width: image.width * scale, height: image.height * scale})
+    canvas.getContext('2d').drawImage(image, 0, 0, canvas.width, canvas.height)
+    return new Promise(resolve => canvas.toBlob(resolve, 'image/png'))
+}
+
+// A page with the drawing at work: the program, the numbers of this picture, and the state that it is in.
+export function asPage(description, state) {
+    const safe = text => text.replaceAll('</', '<\\/')
+    return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>A vision transformer at work on one picture</title>
+<style>body { font: 16px system-ui, sans-serif; max-width: 1080px; margin: 24px auto; padding: 0 16px;
+  background: #fff; color: #1f2937; } body.dark { background: #0b0f19; color: #f3f4f6; }</style>
+</head><body><div id="drawing"></div>
+<script>${safe(window.networkDrawing.source)}</script>
+<script>document.body.classList.toggle('dark', matchMedia('(prefers-color-scheme: dark)').matches)
+networkDrawing.mount({element: document.querySelector('#drawing'),
+    props: {value: ${safe(JSON.stringify({...description, subject: null}))}}, state: ${safe(JSON.stringify(state))}})</script>
+</body></html>
+`
+}
+
+export function download(content, name, type) {
+    const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], {type}))
+    const link = Object.assign(document.createElement('a'), {href: url, download: name})
+    link.click()
+    setTimeout(() => URL.revokeObjectURL(url), 10000)
+}
