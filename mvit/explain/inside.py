@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mvit.explain.attention import only_here
+from mvit.explain.interventions import attentions_of
 from mvit.explain.probes import Probes
-from mvit.model import MobileViT, MobileViTBlock, MobileViTConfig, fold
+from mvit.model import Attention, MobileViT, MobileViTBlock, MobileViTConfig, fold
 
 SHOWN = 10  # classes at most
 MOST_NUMBERS = 250_000  # of all maps' channels together; beyond, maps have their norms only
@@ -60,6 +61,8 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
     """
     probes = probes if probes and probes.match(model) else None
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
+    attentions = [[attention for (b, _), attention in attentions_of(model).items() if b == i]
+                  for i in range(len(blocks))]
     seen = _forward(model, pixels, blocks)
     probabilities = model.probabilities(seen[model][1])[0]
     names = model.config.class_names
@@ -92,7 +95,8 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
         "answer": _rounded(probabilities[chosen]),
         "probes_measured_on": probes.measured_on if probes else None,
         "stages": stages,
-        "blocks": [_block(block, seen, flops, channels) for block, flops in zip(blocks, counts["blocks"], strict=True)],
+        "blocks": [_block(block, inside, seen, flops, channels)
+                   for block, inside, flops in zip(blocks, attentions, counts["blocks"], strict=True)],
         "flops": counts["flops"],
         "attention_flops": sum(flops["attention"] for flops in counts["blocks"]),
         "attention_flops_unpatched": sum(flops["attention"] * block.patch_size**2
@@ -108,7 +112,7 @@ def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> 
         seen[module] = (inputs[0], output)
 
     parts = [model, model.stem, model.head[-1], *blocks, *(block.encoder.layers for block in blocks),
-             *(layer.attention.qkv for block in blocks for layer in block.encoder.layers)]
+             *(attention.qkv for attention in attentions_of(model).values())]
     handles = [part.register_forward_hook(only_here(keep)) for part in parts]
     try:
         model(model.normalize(pixels))
@@ -118,7 +122,8 @@ def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> 
     return seen
 
 
-def _block(block: MobileViTBlock, seen: dict[nn.Module, tuple[Tensor, Tensor]], flops: Data, channels: bool) -> Data:
+def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Module, tuple[Tensor, Tensor]],
+           flops: Data, channels: bool) -> Data:
     """One block's work: ``patch``, ``size`` of the map that is unfolded, ``layers`` (``qkv``: q, k and v by head; the
     shape is (3, P, N, heads, d)), ``given``, ``tokens`` (before the transformer), ``added`` (by it, without the mean
     over all tokens), ``added_whole`` (with it), ``common`` (the share of the squared norms that this mean has),
@@ -132,9 +137,9 @@ def _block(block: MobileViTBlock, seen: dict[nn.Module, tuple[Tensor, Tensor]], 
     mean = added.mean((1, 2), keepdim=True)
     share = mean.square().sum() * added[0].numel() / added.square().sum().clamp_min(1e-30)
     layers = []
-    for layer in block.encoder.layers:
-        S, N, _ = seen[layer.attention.qkv][1].shape
-        qkv = seen[layer.attention.qkv][1].view(S, N, 3, layer.attention.heads, -1).permute(2, 0, 1, 3, 4)
+    for attention in attentions:
+        S, N, _ = seen[attention.qkv][1].shape
+        qkv = seen[attention.qkv][1].view(S, N, 3, attention.heads, -1).permute(2, 0, 1, 3, 4)
         layers.append({"qkv": packed(qkv)})
     return {"patch": [p, p], "size": size, "layers": layers, "flops": flops, "common": share.item(),
             "given": _map(given, channels), "tokens": _map(before, channels), "added": _map(added - mean, channels),
@@ -180,11 +185,13 @@ def count_by_part(config: MobileViTConfig) -> Data:
         return sum(sum(by_name.get(f"MobileViT.{names[module]}", {}).values()) for module in modules)
 
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
+    products = [0] * len(blocks)
+    for (b, _), attention in attentions_of(model).items():
+        products[b] += of(attention) - of(attention.qkv, attention.project)
     return {
         "flops": counter.get_total_flops(),
         "stages": [of(model.stem), *map(of, model.stages), of(model.head)],
         "blocks": [{"convolution": of(block.local, block.to_tokens), "transformer": of(block.encoder),
-                    "attention": sum(of(layer.attention) - of(layer.attention.qkv, layer.attention.project)
-                                     for layer in block.encoder.layers),
-                    "fusion": of(block.to_map, block.fuse)} for block in blocks],
+                    "attention": inside, "fusion": of(block.to_map, block.fuse)}
+                   for block, inside in zip(blocks, products, strict=True)],
     }

@@ -8,26 +8,21 @@ picture; and what it costs, over many:
 """
 
 import math
-import sys
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvit.data.images import DataError, Split, load_split
-from mvit.evaluation.accuracy import predict, wilson_interval, with_classes_of
+from mvit.data.images import Split
+from mvit.evaluation.accuracy import predict, wilson_interval
 from mvit.explain.attention import only_here
-from mvit.model import Attention, CheckpointError, MobileViT, MobileViTBlock
-from mvit.storage.files import read_json, write_json
-
-FILE = "interventions.json"
+from mvit.model import Attention, MobileViT, MobileViTBlock, TransformerLayer
+from mvit.storage.formats import Cost, Costs
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,8 @@ def _numbers(places: Any, length: int) -> Iterator[tuple[int, ...]]:
 def attentions_of(model: MobileViT) -> dict[tuple[int, int], Attention]:
     """The network's attentions by (block, layer)."""
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
-    return {(b, i): layer.attention for b, block in enumerate(blocks) for i, layer in enumerate(block.encoder.layers)}
+    return {(b, i): cast(TransformerLayer, layer).attention
+            for b, block in enumerate(blocks) for i, layer in enumerate(block.encoder.layers)}
 
 
 def _attend_otherwise(uniform: bool, muted: list[int]) -> Callable[..., Any]:
@@ -123,45 +119,6 @@ def answer_after(change: Change, model: MobileViT, pixels: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------- what they cost
-
-
-class Cost(TypedDict):
-    """The accuracy after one change, and by how much it changed, both as fractions with 95 % intervals.
-
-    Numbers count from 1, as people do. ``patch`` is the side in pixels of what was covered in each picture.
-    """
-
-    block: NotRequired[int]
-    layer: NotRequired[int]
-    head: NotRequired[int]
-    patch: NotRequired[int]
-    accuracy: float
-    change: float
-    change_interval_95: tuple[float, float]
-
-
-class Costs(TypedDict):
-    """``interventions.json``: what the experiments cost on the images of one split, named with its pixels."""
-
-    split: str
-    images: int
-    accuracy: float
-    accuracy_interval_95: tuple[float, float]
-    uniform: list[Cost]
-    uniform_everywhere: Cost
-    muted: list[Cost]
-    covered: list[Cost]
-    date: str
-    torch: str
-
-
-def read_costs(checkpoint: Path) -> Costs | None:
-    """The costs that lie with a checkpoint; None where there are none, or the file is another's."""
-    content = read_json(checkpoint / FILE)
-    fits = isinstance(content, dict) and set(Costs.__annotations__) <= set(content) and all(
-        isinstance(cost, dict) and isinstance(cost.get("change"), float)
-        for kind in ("uniform", "muted", "covered") for cost in content[kind])
-    return content if fits else None  # type: ignore[return-value]
 
 
 def measure(model: MobileViT, split: Split) -> Costs:
@@ -219,25 +176,6 @@ def _one_patch_covered(model: MobileViT, split: Split, side: int) -> Split:
     return replace(split, images=torch.where(covered, model.mean.to(torch.uint8), split.images))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = ArgumentParser(prog="python -m mvit.interventions", description=f"Make a checkpoint's {FILE}: what it "
-                            "costs to make attention uniform, to mute a head, or to cover a patch.")
-    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
-    options = parser.parse_args(arguments)
-    try:
-        model = MobileViT.from_pretrained(options.checkpoint).to(memory_format=torch.channels_last)
-        test = load_split(options.data, "test", model.config.image_size)
-        costs = measure(model, with_classes_of(model, test))
-    except (CheckpointError, DataError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    write_json(options.checkpoint / FILE, costs)
-    print(as_table(costs))
-    return 0
-
-
 def as_table(costs: Costs) -> str:
     """The costs for a person to read."""
     def line(what: str, cost: Cost) -> str:
@@ -250,7 +188,3 @@ def as_table(costs: Costs) -> str:
         line("uniform: everywhere", costs["uniform_everywhere"]),
         *(line(f"muted: block {c['block']}, layer {c['layer']}, head {c['head']}", c) for c in costs["muted"]),
         *(line(f"covered: a patch of {c['patch']} pixels", c) for c in costs["covered"])))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

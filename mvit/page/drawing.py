@@ -16,10 +16,11 @@ from typing import Any
 import gradio as gr
 
 from mvit.explain.inside import Data, describe
-from mvit.explain.interventions import Change, Costs, answer_after
+from mvit.explain.interventions import Change, answer_after
 from mvit.explain.probes import Probes
 from mvit.inference.classifier import Classifier, as_pixels
 from mvit.page.theme import STATIC
+from mvit.storage.formats import Costs
 
 IMPORT = re.compile(r"^import (\{[^}]*\}) from '\./([\w-]+)\.js'\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)

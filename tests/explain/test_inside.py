@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mvit import MobileViT, MobileViTConfig, StageConfig
-from mvit.benchmark.measuring import count_flops
+from mvit.benchmark.costs import count_flops
 from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture, to_network_size
 from mvit.explain.attention import attention

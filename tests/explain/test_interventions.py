@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from mvit import MobileViT
+from mvit.commands.interventions import main
 from mvit.data.images import load_split
-from mvit.explain.interventions import FILE, Change, answer_after, attentions_of, main, measure, patch_sides, read_costs
+from mvit.explain.interventions import Change, answer_after, attentions_of, measure, patch_sides
+from mvit.storage.checkpoint import INTERVENTIONS, read_costs
 
 
 @pytest.fixture
@@ -101,8 +103,11 @@ def test_the_command_leaves_its_file_beside_the_weights(model, folder, tmp_path,
     assert "uniform: everywhere" in capsys.readouterr().out
     costs = read_costs(tmp_path)
     assert costs["split"] == load_split(folder, "test").name
-    (tmp_path / FILE).write_text("[]")
-    assert read_costs(tmp_path) is None
+    whole = json.loads((tmp_path / INTERVENTIONS).read_text())
+    for broken in ([], {**whole, "uniform": 3}, {**whole, "muted": [3]}, {**whole, "uniform_everywhere": {}},
+                   {**whole, "covered": [{"change": 0.1, "change_interval_95": "ab"}]}, {**whole, "split": None}):
+        (tmp_path / INTERVENTIONS).write_text(json.dumps(broken))
+        assert read_costs(tmp_path) is None
 
 
 def test_what_cannot_be_measured_is_one_sentence(model, tmp_path, capsys):

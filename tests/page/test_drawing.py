@@ -21,11 +21,12 @@ from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture, to_network_size
 from mvit.explain.attention import attention
 from mvit.explain.inside import describe
-from mvit.explain.interventions import Change, answer_after, read_costs
+from mvit.explain.interventions import Change, answer_after
 from mvit.explain.probes import Probes
 from mvit.inference.classifier import Classifier, as_pixels
 from mvit.page.drawing import _in_order, describe_picture, experimented, network_drawing
 from mvit.page.theme import THEME
+from mvit.storage.checkpoint import read_costs
 from mvit.storage.files import CHECKPOINTS
 
 STRONG = CHECKPOINTS / "strong"
