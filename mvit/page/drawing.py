@@ -26,31 +26,31 @@ IMPORT = re.compile(r"^import (\{[^}]*\}) from '\./([\w-]+)\.js'\n", re.MULTILIN
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
-def network_drawing(value: Data | None = None, experiment: Callable[[dict], dict] | None = None,
-                    **options: Any) -> gr.HTML:
-    """The drawing as a component, whose value is what :func:`describe_picture` makes.
+def network_drawing(value: str | Data | None = None, experiment: Callable[[Any], dict] | None = None,
+                    examples: list[dict[str, str]] | None = None) -> gr.HTML:
+    """The drawing as a component, whose value is what :func:`describe_picture` makes, or that as JSON.
 
     Args:
         experiment: answers {"subject", "change", "classes"} as :func:`experimented` does; without it there are none.
-        options: of gr.HTML.
+        examples: pictures to choose from, each with ``name`` and ``url``.
 
     Returns:
-        a gr.HTML with the events ``pin`` (block, pins) and ``state`` (state, as text) beside its own.
+        a gr.HTML with the event ``choose`` (example and weights, by name) beside its own.
     """
     functions = []
     if experiment is not None:
-        def ask(request: dict) -> dict:
+        def ask(request: Any) -> dict:
             return experiment(request)
         ask.__name__ = "experiment"
         functions.append(ask)
     # The names of the events have to stand in quotes in js_on_load (gradio 6.31).
-    load = "/* 'pin', 'state' */ networkDrawing.mount({element, props, watch, server, trigger})"
+    load = "/* 'choose' */ networkDrawing.mount({element, props, watch, server, trigger, state: location.search})"
     return gr.HTML(value, html_template="<div class='network-drawing'></div>", js_on_load=load, apply_default_css=False,
-                   head=f"<script>{program()}</script>", server_functions=functions, **options)
+                   head=f"<script>{program()}</script>", server_functions=functions, examples=examples or [])
 
 
 def describe_picture(classifier: Classifier, seen: Any, probes: Probes | None = None, costs: Costs | None = None,
-          subject: Any = None) -> Data:
+                     subject: Any = None) -> Data:
     """All that the drawing shows of a picture and a checkpoint.
 
     Args:

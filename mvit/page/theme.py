@@ -14,4 +14,4 @@ THEME = gr.themes.Default(
     font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
 )
 CSS = (STATIC / "page.css").read_text(encoding="utf-8")
-HEAD = f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>"
+HEAD = "".join(f"<script>{(STATIC / name).read_text(encoding='utf-8')}</script>" for name in ("page.js", "address.js"))

@@ -77,3 +77,10 @@ export function picture(x, y, width, height, url, attributes = {}) {
     return svg('image', {x, y, width, height, href: url, preserveAspectRatio: 'none',
                          style: 'image-rendering: pixelated', ...attributes})
 }
+
+// What is no key is hatched, which no weight looks like.
+export function hatching() {
+    return svg('defs', {}, svg('pattern', {id: 'network-hatch', width: 6, height: 6, patternUnits: 'userSpaceOnUse'},
+        svg('rect', {width: 6, height: 6, class: 'hatch-paper'}),
+        svg('path', {d: 'M-1 1L1 -1M0 6L6 0M5 7L7 5', class: 'hatch-line'})))
+}

@@ -15,6 +15,15 @@ export function isChanged(experiment) {
     return Object.values(experiment).some(places => places.length > 0)
 }
 
+// What the server answers to an experiment: {answer, best}, or {error}, a sentence.
+export async function answerAfter(ask, description, change) {
+    try {
+        return await ask({subject: description.subject, change, classes: description.class_indices})
+    } catch {
+        return {error: 'The server did not answer. Try again.'}
+    }
+}
+
 // The part of the picture that a token's patch stands for: [row, column, height, width] in pixels.
 export function patchInPicture(block, size, [row, column]) {
     const span = (at, side, count) => {

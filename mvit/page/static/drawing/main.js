@@ -1,6 +1,6 @@
 // The drawing as a whole: puts the parts together, draws anew when the state changes, updates when a pointer moves.
 
-import {html, svg} from './elements.js'
+import {hatching, html, svg} from './elements.js'
 import {decode} from './data.js'
 import {Store, FIRST, asText, fromText} from './state.js'
 import {layOut, WIDE} from './layout.js'
@@ -11,17 +11,18 @@ import {AttentionView} from './attention.js'
 import {Formula, pairOf} from './formula.js'
 import {followPointer, pressed, tokenAt} from './pointer.js'
 import {blockControls, flightControls, mapControls} from './controls.js'
-import {buildExperiments, isChanged} from './experiments.js'
+import {buildExamples} from './examples.js'
+import {answerAfter, buildExperiments, isChanged} from './experiments.js'
 import {buildWalk, walkSteps} from './walk.js'
-import {asPNG, asPage, asSVG, download} from './save.js'
+import {saving} from './save.js'
 
 const EMPTY = 'There is no picture yet.'
 
 // In an element: `props.value` is what the server sends about a picture, `watch` tells of a new one, `server.experiment`
-// answers one, `trigger` tells the page of pins and of the state. All but the first two may be missing.
+// answers one, `trigger` tells the page of an example that is chosen. All but the first two may be missing.
 export function mount({element, props, watch, server, trigger, state}) {
     const root = element.querySelector('.network-drawing') ?? element.appendChild(html('div', {class: 'network-drawing'}))
-    const drawing = new Drawing(root, {experiment: server?.experiment, trigger})
+    const drawing = new Drawing(root, {experiment: server?.experiment, trigger, examples: props.examples ?? []})
     root.drawing = drawing
     if (state) drawing.wanted = state
     drawing.load(props.value)
@@ -30,10 +31,12 @@ export function mount({element, props, watch, server, trigger, state}) {
 }
 
 export class Drawing {
-    constructor(root, {experiment, trigger}) {
+    constructor(root, {experiment, trigger, examples}) {
         Object.assign(this, {root, ask: experiment, trigger, hovered: null, time: 1})
         this.store = new Store()
-        this.store.listen(changes => this.changed(changes))
+        this.store.listen((changes, how) => this.changed(changes, how))
+        this.examples = buildExamples(examples, example => this.choose({
+            example: example === examples[0].name ? null : example, weights: this.description?.link.weights ?? null}))
         this.figure = html('div', {class: 'figure'})
         this.tools = html('div', {class: 'tools'})
         this.live = html('p', {class: 'unseen', 'aria-live': 'polite'})
@@ -49,9 +52,10 @@ export class Drawing {
     load(description) {
         if (typeof description === 'string' && description) description = JSON.parse(description)
         if (!description?.stages) {
-            this.root.replaceChildren(html('p', {class: 'note'}, EMPTY))
+            this.root.replaceChildren(this.examples.element, html('p', {class: 'note'}, EMPTY))
             return
         }
+        const another = this.description && this.description.example !== description.example
         this.description = description
         this.model = decode(description)
         this.steps = walkSteps(this.model)
@@ -59,14 +63,21 @@ export class Drawing {
         this.maps = mapControls(this.model, this.store.state, (changes, how) => this.store.change(changes, how))
         this.experiments = buildExperiments(this.model, this.store, () => this.token)
         this.result = this.asked = this.hovered = null
-        this.root.replaceChildren(this.walk.element, this.figure, this.live,
-            html('div', {class: 'below'}, this.maps.element, this.ask ? this.experiments.element : null, this.saving()))
+        this.root.replaceChildren(this.examples.element, this.walk.element, this.figure, this.live,
+            html('div', {class: 'below'}, this.maps.element, this.ask ? this.experiments.element : '', saving(this)))
+        this.examples.sync(description.example)
         const state = typeof this.wanted === 'string' ? this.restored(this.wanted) : this.wanted ?? this.store.state
         this.wanted = null
         this.store.past = []
         this.store.state = this.possible({...state, experiment: state.experiment ?? FIRST.experiment})
         this.draw()
         this.experiment()
+        if (another) this.tell()
+    }
+
+    // Another example or other weights, by name; null for those that the page begins with.
+    choose(names) {
+        this.trigger?.('choose', names)
     }
 
     // The state as far as this network has it: another one may have fewer blocks, layers, heads, tokens.
@@ -96,14 +107,18 @@ export class Drawing {
         return state.block === null ? {...state, ...about} : {...state, panel: about.panel ?? state.panel}
     }
 
-    changed(changes) {
+    changed(changes, {silent}) {
         if ('block' in changes || 'layer' in changes) this.hovered = null
         if ('block' in changes && !('walk' in changes)) this.time = 1
         this.draw()
         if ('experiment' in changes) this.experiment()
-        if ('pins' in changes) this.trigger?.('pin', {block: this.store.state.block, pins: this.store.state.pins})
-        this.trigger?.('state', {state: this.state})
-        this.root.dispatchEvent(new CustomEvent('drawing:state', {bubbles: true, detail: {state: this.state}}))
+        if (!silent) this.tell()
+    }
+
+    // Whoever keeps the address hears of it.
+    tell() {
+        this.root.dispatchEvent(new CustomEvent('drawing:state', {bubbles: true, detail: {
+            state: this.state, link: this.description.link}}))
     }
 
     // The block that is opened, at its last layer, where most is to be seen.
@@ -227,7 +242,7 @@ export class Drawing {
         } else if (event.key === 'Escape') escape()
     }
 
-    // ------------------------------------------------------------------ experiments, files
+    // ------------------------------------------------------------------ experiments
 
     async experiment() {
         const asked = this.store.state.experiment
@@ -236,30 +251,11 @@ export class Drawing {
         const shown = this.result || this.failed
         this.result = this.failed = null
         if (this.ask && isChanged(asked)) {
-            const answer = await this.ask({subject: this.description.subject, change: asked,
-                                           classes: this.description.class_indices})
-                .catch(() => ({error: 'The server did not answer. Try again.'}))
+            const answer = await answerAfter(this.ask, this.description, asked)
             if (asked !== this.asked) return  // another one has been asked for
             if (answer.error) this.failed = answer.error
             else this.result = answer
         }
         if (shown || this.result || this.failed) this.draw()
     }
-
-    saving() {
-        const button = (words, click) => html('button', {type: 'button', class: 'plain', click}, words)
-        const paper = () => getComputedStyle(this.root).getPropertyValue('--paper').trim() || '#fff'
-        const svgText = () => asSVG(this.svg, paper())
-        return html('section', {class: 'saving', 'aria-label': 'Save'},
-            button('Undo', () => this.store.undo()),
-            button('Save as SVG', () => download(svgText(), 'network.svg', 'image/svg+xml')),
-            button('Save as PNG', async () => download(await asPNG(svgText()), 'network.png')),
-            button('Save as a page', () => download(asPage(this.description, this.store.state), 'network.html', 'text/html')))
-    }
-}
-
-function hatching() {
-    return svg('defs', {}, svg('pattern', {id: 'network-hatch', width: 6, height: 6, patternUnits: 'userSpaceOnUse'},
-        svg('rect', {width: 6, height: 6, class: 'hatch-paper'}),
-        svg('path', {d: 'M-1 1L1 -1M0 6L6 0M5 7L7 5', class: 'hatch-line'})))
 }

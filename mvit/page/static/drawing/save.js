@@ -1,5 +1,7 @@
 // The drawing as a file: SVG with its styles written in, PNG, or a page of its own that needs no network.
 
+import {html} from './elements.js'
+
 const WRITTEN = {  // the styles that a file needs, and what they are by themselves
     fill: 'rgb(0, 0, 0)', stroke: 'none', 'stroke-width': '1px', 'stroke-dasharray': 'none', opacity: '1',
     'fill-opacity': '1', 'stroke-opacity': '1', 'font-size': '', 'font-weight': '400', 'font-family': '',
@@ -63,4 +65,29 @@ export function download(content, name, type) {
     const link = Object.assign(document.createElement('a'), {href: url, download: name})
     link.click()
     setTimeout(() => URL.revokeObjectURL(url), 10000)
+}
+
+// What is done with a drawing as a whole: undone, linked to, saved.
+export function saving(drawing) {
+    const button = (words, click) => html('button', {type: 'button', class: 'plain', click}, words)
+    const paper = () => getComputedStyle(drawing.root).getPropertyValue('--paper').trim() || '#fff'
+    const svgText = () => asSVG(drawing.svg, paper())
+    const said = html('span', {class: 'note', role: 'status'})
+    return html('section', {class: 'saving', 'aria-label': 'Undo, link, save'},
+        button('Undo', () => drawing.store.undo()),
+        drawing.trigger ? button('Copy link', async () => { said.textContent = await copied(drawing.description) }) : '',
+        button('Save as SVG', () => download(svgText(), 'network.svg', 'image/svg+xml')),
+        button('Save as PNG', async () => download(await asPNG(svgText()), 'network.png')),
+        button('Save as a page', () => download(asPage(drawing.description, drawing.store.state), 'network.html', 'text/html')),
+        said)
+}
+
+async function copied({example}) {
+    try {
+        await navigator.clipboard.writeText(location.href)
+    } catch {  // not over plain HTTP, nor where it is forbidden
+        return `The link: ${location.href}`
+    }
+    return example === 'yours' ? 'The link is copied; your picture stays with you, an example stands in its place.'
+        : 'The link is copied.'
 }

@@ -20,14 +20,14 @@ export class Store {
         if (JSON.stringify(next) === JSON.stringify(this.state)) return
         if (!silent) this.past = [...this.past.slice(-99), this.state]
         this.state = next
-        for (const listener of this.listeners) listener(changes)
+        for (const listener of this.listeners) listener(changes, {silent})
     }
 
     undo() {
         const before = this.past.pop()
         if (!before) return
         this.state = before
-        for (const listener of this.listeners) listener(before)
+        for (const listener of this.listeners) listener(before, {silent: false})
     }
 }
 
