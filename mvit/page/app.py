@@ -22,7 +22,7 @@ from mvit.page.pictures import pack
 from mvit.page.serving import ServingError
 from mvit.page.theme import CSS, HEAD, THEME
 from mvit.page.training import training_figures, training_tab
-from mvit.page.unfold import chosen, unfold_tab
+from mvit.page.unfold import example_named, unfold_tab, weights_named
 from mvit.page.uploads import guard
 from mvit.storage.files import CHECKPOINTS
 
@@ -36,11 +36,9 @@ def opened(checkpoint: str, request: gr.Request) -> tuple:
     start; and what the Training and Efficiency tabs show.
     """
     asked = request.query_params
-    try:
-        pixels, folder = chosen(asked.get("example"), asked.get("weights"))
-    except gr.Error:  # weights that cannot be used; the page says so where they are chosen
-        pixels, folder = None, None
+    folder = weights_named(asked["weights"]) if "weights" in asked else None
     folder = folder or checkpoint
+    pixels = example_named(asked["example"], folder) if "example" in asked else None
     return (gr.Tabs(selected=asked["tab"]) if asked.get("tab") in TABS else gr.skip(), pixels or gr.skip(),
             gr.Dropdown(choices(), value=folder), training_figures(folder), *shipped_benchmark())
 

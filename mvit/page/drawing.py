@@ -15,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-from mvit.explain.inside import Data, describe
+from mvit.explain.inside import SHOWN, Data, describe
 from mvit.explain.interventions import Change, answer_after
 from mvit.explain.probes import Probes
 from mvit.inference.classifier import Classifier, as_pixels
@@ -27,12 +27,13 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re
 
 
 def network_drawing(value: str | Data | None = None, experiment: Callable[[Any], dict] | None = None,
-                    examples: list[dict[str, str]] | None = None) -> gr.HTML:
+                    examples: list[dict[str, str]] | None = None, own: str | None = None) -> gr.HTML:
     """The drawing as a component, whose value is what :func:`describe_picture` makes, or that as JSON.
 
     Args:
         experiment: answers {"subject", "change", "classes"} as :func:`experimented` does; without it there are none.
         examples: pictures to choose from, each with ``name`` and ``url``.
+        own: the selector of the button by which visitors give a picture of their own.
 
     Returns:
         a gr.HTML with the event ``choose`` (example and weights, by name) beside its own.
@@ -46,7 +47,7 @@ def network_drawing(value: str | Data | None = None, experiment: Callable[[Any],
     # The names of the events have to stand in quotes in js_on_load (gradio 6.31).
     load = "/* 'choose' */ networkDrawing.mount({element, props, watch, server, trigger, state: location.search})"
     return gr.HTML(value, html_template="<div class='network-drawing'></div>", js_on_load=load, apply_default_css=False,
-                   head=f"<script>{program()}</script>", server_functions=functions, examples=examples or [])
+                   head=f"<script>{program()}</script>", server_functions=functions, examples=examples or [], own=own)
 
 
 def describe_picture(classifier: Classifier, seen: Any, probes: Probes | None = None, costs: Costs | None = None,
@@ -61,7 +62,7 @@ def describe_picture(classifier: Classifier, seen: Any, probes: Probes | None = 
     return {**describe(classifier.model, as_pixels(seen), probes), "costs": costs, "subject": subject}
 
 
-def experimented(classifier: Classifier, seen: Any, change: Any, classes: list[int]) -> dict:
+def experimented(classifier: Classifier, seen: Any, change: Any, classes: Any) -> dict:
     """What the network answers after a change (:meth:`mvit.explain.interventions.Change.read`), or what is wrong.
 
     Returns:
@@ -70,9 +71,12 @@ def experimented(classifier: Classifier, seen: Any, change: Any, classes: list[i
     model = classifier.model
     try:
         probabilities = answer_after(Change.read(change, model), model, as_pixels(seen)).tolist()
-        answer = [probabilities[i] for i in classes]
-    except (IndexError, TypeError, ValueError) as error:
+        if not isinstance(classes, list) or len(classes) > SHOWN or not all(
+                type(i) is int and 0 <= i < len(probabilities) for i in classes):
+            raise ValueError(f"the classes are a list of at most {SHOWN} of the network's, by number")
+    except ValueError as error:
         return {"error": f"This experiment cannot be made: {error}."}
+    answer = [probabilities[i] for i in classes]
     share = max(probabilities)
     return {"answer": answer, "best": {"name": model.config.class_names[probabilities.index(share)], "share": share}}
 

@@ -58,17 +58,16 @@ def experiment(request: Any) -> dict:
 # --------------------------------------------------------------------------- what is chosen
 
 
-def chosen(example: str | None, weights: str | None) -> tuple[str | None, str | None]:
-    """The picture, packed, and the folder of the weights for the names in an address.
-
-    No name stands for what the page begins with; for a name that there is not, None comes back.
-    """
+def weights_named(name: str | None) -> str | None:
+    """The folder of the weights of that name in an address; no name stands for those that the page begins with."""
     folders = dict(choices())
-    folder = next(iter(folders.values())) if weights is None else folders.get(weights)
-    name = names()[0] if example is None else example
-    if folder is None or name not in names():
-        return None, folder
-    return packed_example(name, usable(folder).model.config.image_size), folder
+    return next(iter(folders.values())) if name is None else folders.get(name)
+
+
+def example_named(name: str | None, checkpoint: str) -> str | None:
+    """The example of that name, packed in the size of the weights' network; no name stands for the first."""
+    name = names()[0] if name is None else name
+    return packed_example(name, usable(checkpoint).model.config.image_size) if name in names() else None
 
 
 def link(example: str, checkpoint: str) -> dict[str, str | None]:
@@ -80,7 +79,8 @@ def link(example: str, checkpoint: str) -> dict[str, str | None]:
 
 def choose(event: gr.EventData) -> tuple[Any, Any]:
     """What somebody chose in the drawing, or went back to in the browser; what there is not changes nothing."""
-    pixels, folder = chosen(event._data["example"], event._data["weights"])
+    folder = weights_named(event._data["weights"])
+    pixels = example_named(event._data["example"], folder) if folder else None
     return pixels or gr.skip(), folder or gr.skip()
 
 
@@ -112,7 +112,7 @@ def small_examples() -> list[dict[str, str]]:
 
 def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """The drawing, which follows the picture and the weights while its tab is open."""
-    drawing = network_drawing(None, experiment, examples=small_examples())
+    drawing = network_drawing(None, experiment, examples=small_examples(), own="#own-picture")
     own = gr.UploadButton("A picture of your own", file_types=["image"], size="sm", elem_id="own-picture")
     own.upload(lambda file, folder: pack(answer_to(file, folder).seen), [own, checkpoint], pixels, **LAST)
     drawing.choose(choose, None, [pixels, checkpoint], **LAST)

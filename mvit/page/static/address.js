@@ -1,9 +1,9 @@
 // The address says what is chosen: the tab, the example, the weights, and the state of the drawing. Back goes back.
 
-const OURS = ['tab', 'example', 'weights', 'block', 'layer', 'head', 'token', 'walk']
+const STATE = ['block', 'layer', 'head', 'token', 'walk']
 
 Object.assign(window.mvit, {
-    link: {},  // example and weights by name; what the page begins with is left out
+    link: named(),  // example and weights by name; null for what the page begins with
 
     // Once the tab that the address named is open; until then Gradio opens the first.
     followTabs() {
@@ -16,39 +16,43 @@ Object.assign(window.mvit, {
     },
 
     weightsChosen(folder, first) {
-        this.link.weights = folder === first ? undefined : folder.split(/[/\\]/).pop()
+        this.link.weights = folder === first ? null : folder.split(/[/\\]/).pop()
         this.say()
     },
 
-    // A new entry in the browser's history, if something has changed.
+    // A new entry in the browser's history, if something has changed. What is not drawn yet stays as the address has it.
     say() {
         if (!this.following || !this.tab) return
-        const address = new URL(location), parts = address.searchParams
-        for (const name of OURS) parts.delete(name)
-        const state = this.tab === 'unfold' && drawn() ? Object.fromEntries(new URLSearchParams(drawn().state)) : {}
-        for (const [name, value] of Object.entries({tab: this.tab, ...this.link, ...state}))
-            if (value) parts.set(name, value)
+        const address = new URL(location), parts = address.searchParams, state = new URLSearchParams(drawn()?.state)
+        const said = {tab: this.tab, ...this.link}
+        if (this.tab !== 'unfold' || drawn()?.model)
+            for (const name of STATE) said[name] = this.tab === 'unfold' ? state.get(name) : null
+        for (const [name, value] of Object.entries(said)) value ? parts.set(name, value) : parts.delete(name)
         if (address.href !== location.href) history.pushState(null, '', address)
     },
 })
+
+function named() {
+    const parts = new URLSearchParams(location.search)
+    return {example: parts.get('example'), weights: parts.get('weights')}
+}
 
 function drawn() {
     return document.querySelector('.network-drawing')?.drawing
 }
 
 document.addEventListener('drawing:state', ({detail: {link}}) => {
-    window.mvit.link.example = link?.example ?? undefined
+    window.mvit.link.example = link.example
     window.mvit.say()
 })
 
 window.addEventListener('popstate', () => {
-    const parts = new URLSearchParams(location.search), tab = parts.get('tab') ?? 'classify'
-    const [example, weights] = ['example', 'weights'].map(name => parts.get(name))
-    const same = (window.mvit.link.example ?? null) === example && (window.mvit.link.weights ?? null) === weights
+    const {mvit} = window, before = mvit.link, {example, weights} = named()
+    const same = before.example === example && before.weights === weights
     if (!same && !drawn()) return location.reload()  // which restores all
-    window.mvit.tab = tab
-    Object.assign(window.mvit.link, {example: example ?? undefined, weights: weights ?? undefined})
-    document.querySelector(`button[role=tab][data-tab-id="${tab}"]`)?.click()
+    mvit.tab = new URLSearchParams(location.search).get('tab') ?? 'classify'
+    mvit.link = {example, weights}
+    document.querySelector(`button[role=tab][data-tab-id="${mvit.tab}"]`)?.click()
     if (drawn()) drawn().state = location.search
     if (!same) drawn().choose({example, weights})
 })

@@ -91,7 +91,7 @@ export class AttentionView {
         if (name === this.hatched) return
         this.hatched = name
         let d = ''
-        for (let row = 0; row < block.rows; row++) for (let column = 0; column < block.columns; column++)
+        if (ours.size) for (let row = 0; row < block.rows; row++) for (let column = 0; column < block.columns; column++)
             if (!ours.has(block.tokenAt(row, column).p)) {
                 const [x, y] = panel.corner(row, column)
                 d += `M${x} ${y}h${panel.w}v${panel.h}h${-panel.w}z`
@@ -127,6 +127,8 @@ export class AttentionView {
 
     fillHead({cells, corner, head, element}, token) {
         const {block, layer, weights: scale} = this.scene
+        cells.forEach(cell => set(cell, {display: token ? null : 'none'}))
+        if (!token) return
         layer.weights(token.p, token.n, head).forEach((weight, key) => {
             const [x, y] = corner(...block.placeOf(token.p, key)), cell = cells[key]
             cell.setAttribute('x', x)

@@ -2,13 +2,14 @@
 
 import {svg, text, paragraph, linesOf, picture, pixelsURL} from './elements.js'
 import {css, number, percent, positionColours, valueScale, weightScale} from './colours.js'
+import {colourBar} from './colourbar.js'
 import {mapCells} from './layout.js'
 import {megaflops} from './overview.js'
 
 export function drawBlock(layout, model, state) {
     const block = model.blocks[state.block], {panels} = layout.block
     const scene = {block, panels, layer: block.layers[Math.min(state.layer, block.layers.length - 1)],
-                   colours: positionColours(block.P), element: svg('g', {class: 'block'})}
+                   colours: positionColours(block.P), faces: tokenFaces(block, model, state), element: svg('g', {class: 'block'})}
     const add = (...parts) => scene.element.append(...parts.flat().filter(Boolean))
     if (layout.wide) add(...links(layout.block))
     if (panels.given) add(mapPanel(panels.given, block.given, state, ['Input', shapeOf(block, block.channels)], layout))
@@ -55,28 +56,10 @@ function mapPanel(panel, map, state, [title, below], layout, withBar = false) {
         withBar || !layout.wide ? colourBar(panel, scale, shown.signed ? `channel ${state.channel}` : 'L2 norm') : null)
 }
 
-export function colourBar({x, y, width, height}, scale, words, {below = 8, mark} = {}) {
-    const top = y + height + below
-    const url = pixelsURL(64, 1, i => scale.at(scale.low + (scale.high - scale.low) * i / 63))
-    const at = mark && x + width * (mark.value - scale.low) / (scale.high - scale.low)
-    return svg('g', {class: 'colour-bar'},
-        picture(x, top, width, 6, url),
-        text(x, top + 17, endOf(scale, scale.low), {class: 'small'}),
-        text(x + width, top + 17, endOf(scale, scale.high), {class: 'small', 'text-anchor': 'end'}),
-        width > 96 ? text(x + width / 2, top + 17, words, {class: 'small', 'text-anchor': 'middle'})
-                   : text(x, top + 30, words, {class: 'small'}),
-        mark ? svg('path', {class: 'mark', d: `M${at} ${top - 2}v10`}) : null)
-}
-
-function endOf(scale, value) {
-    return scale.kind === 'attention weight' ? percent(value, 0) : number(value)
-}
-
 // --------------------------------------------------------------------------- tokens
 
 // Each token as a square: inside, what is there; its frame, the colour of its position in the patch.
-export function tokenFaces(scene, model, state) {
-    const {block} = scene
+function tokenFaces(block, model, state) {
     if (state.face === 'values') {
         const shown = block.tokens.shown(state.channel), scale = valueScale(shown.values, shown.signed)
         return {scale, signed: shown.signed, of: (row, column) => css(scale.at(shown.values[row * block.columns + column]))}
@@ -103,7 +86,6 @@ export function tokenSquare(panelCell, face, colour) {
 
 function tokenPanel(scene, model, state, layout) {
     const {panels: {tokens: panel}, block, colours} = scene
-    scene.faces = tokenFaces(scene, model, state)
     panel.grid = mapCells(panel, block)
     const squares = svg('g', {class: 'tokens'})
     for (let row = 0; row < block.rows; row++) for (let column = 0; column < block.columns; column++) {
@@ -154,7 +136,7 @@ function headsPanel(scene, state, layout) {
     const two = state.pins.length > 1
     panel.places = placesOfHeads(panel, layer.heads, two, layout.wide)
     const of = block.layers.length > 1 ? `, layer ${state.layer + 1} of ${block.layers.length}` : ''
-    const flops = `${megaflops(block.flops.transformer)}, ${number(block.flops.attention / 1e6)} of them q·k and sums`
+    const flops = `q·k and sums ${number(block.flops.attention / 1e6)} of ${megaflops(block.flops.transformer)}`
     return [heading(panel, `Attention${of}`, layout.wide ? flops : null, panel.width + 20),
             colourBar(layout.wide ? panel : {...panel, height: panel.height - 4}, scene.weights, 'attention weight',
                       {mark: {value: 1 / block.N}})]
@@ -180,13 +162,14 @@ function addedPanel(scene, state, layout) {
     const map = state.whole ? block.added_whole : block.added
     const shown = map.shown(state.whole ? 0 : state.channel), scale = valueScale(shown.values, shown.signed)
     panel.grid = mapCells(panel, block)
-    const common = percent(block.common, 1)
-    const words = state.whole ? `What the transformer adds, with the vector that is the same at every token: ${common}`
-        : `${common} of what the transformer adds is one vector, the same at every token. The rest:`
-    const lines = linesOf(words, panel.width + (layout.wide ? 12 : 60), 11).length
-    return [heading(panel, 'Fold', null, panel.width + 24),
-            paragraph(panel.x, layout.wide ? panel.y - 8 - 14 * (lines - 1) : panel.y + panel.height + 44,
-                      panel.width + (layout.wide ? 12 : 60), words, {class: 'small', size: 11, lead: 1.27}),
+    const words = `Of what the transformer adds to the tokens, ${percent(block.common, 1)} (by squared norm) is one vector, ` +
+        `the same at every token${state.whole ? '; it is shown with the rest.' : '; Fold shows the rest.'}`
+    const below = state.whole ? 'all that is added' : 'added, without the common vector'
+    const room = layout.wide ? panel.width + 8 : layout.width - panel.x, lines = linesOf(below, room, 11).length
+    return [heading(panel, 'Fold', null),
+            paragraph(panel.x, panel.y - 8 - 14 * (lines - 1), room, below, {class: 'small', size: 11, lead: 1.27}),
+            paragraph(layout.wide ? 0 : panel.x - 30, layout.wide ? layout.block.bottom - 4 : panel.y + panel.height + 44,
+                      layout.wide ? layout.width : panel.width + 60, words, {class: 'small', size: 11, lead: 1.27}),
             picture(panel.x, panel.y, panel.width, panel.height,
                     pixelsURL(map.columns, map.rows, i => scale.at(shown.values[i])), {class: 'map'}),
             colourBar(panel, scale, shown.signed ? `channel ${state.channel}` : 'L2 norm')]

@@ -67,7 +67,7 @@ export class Flight {
     // In about a second; at once for whoever wants no motion, or when it is not the next stop.
     flyTo(time) {
         const begin = this.time, running = this.running = {}
-        if (still() || Math.abs(time - begin) > 1 || !this.tokens.length) {
+        if (still() || time === begin || Math.abs(time - begin) > 1 || !this.tokens.length) {
             this.show(time)
             return Promise.resolve()
         }

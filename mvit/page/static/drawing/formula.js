@@ -25,27 +25,34 @@ export class Formula {
         this.element = svg('g', {class: 'formula'})
         this.sentence = svg('text', {class: 'sentence', x, y: y + 12})
         const top = y + (wide ? 26 : 58), label = wide ? 92 : 50
-        const room = wide ? Math.min(270, width * 0.27) : width - label
+        const room = wide ? Math.min(270, width * 0.25) : width - label - 40
         const cell = this.cell = Math.min(room / d, 18), height = wide ? 14 : 13
         this.strips = {}
+        this.ends = {}
         const strip = (name, left, at, words) => {
             const cells = Array.from({length: d}, (_, i) => svg('rect', {
                 x: left + i * cell, y: at, width: Math.max(cell - 1, 0.5), height}))
             this.strips[name] = cells
             this.element.append(text(left - 8, at + height / 2, words, {
                 class: 'small', 'text-anchor': 'end', 'dominant-baseline': 'central'}), ...cells)
+            this.ends[name] = text(left + d * cell + 4, at + height / 2, '', {class: 'small', 'dominant-baseline': 'central'})
+            this.element.append(this.ends[name])
         }
         const row = height + 7
         strip('q', x + label, top, wide ? 'query q' : 'q')
         strip('k', x + label, top + row, wide ? 'key k' : 'k')
         strip('product', x + label, top + 2 * row, wide ? 'product' : 'q × k')
-        if (wide) strip('v', x + label + d * cell + 310, top + 2 * row, 'value v')
-        if (wide) this.element.append(text(x + label + d * cell + 310, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
+        if (wide) strip('v', x + label + d * cell + 336, top + 2 * row, 'value v')
+        if (wide) this.element.append(text(x + label + d * cell + 336, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
         this.numbers = [0, 1, 2].map(i => text(0, 0, '', {class: 'number'}))
-        const right = x + label + d * cell + 24
+        const right = x + label + d * cell + 56
         this.numbers.forEach((element, i) => set(element, wide
             ? {x: right, y: top + i * row + 11} : {x, y: top + 3 * row + 14 + 17 * i}))
         this.element.append(this.sentence, ...this.numbers)
+    }
+
+    hide(hidden) {
+        set(this.element, {display: hidden ? 'none' : null})
     }
 
     show({block, words, elsewhere, head, key, pair}) {
@@ -56,6 +63,7 @@ export class Formula {
         for (const [name, cells] of Object.entries(this.strips)) {
             const scale = valueScale(name === 'q' || name === 'k' ? [ends] : pair[name], true)
             cells.forEach((cell, i) => cell.setAttribute('fill', css(scale.at(pair[name][i]))))
+            this.ends[name].textContent = `± ${number(scale.high)}`
         }
         const lines = [`q · k = ${number(pair.dot)}, the sum of these ${this.d} products`,
                        `÷ √d = √${this.d}: ${number(pair.scaled)}`,

@@ -10,7 +10,7 @@ export function layOut(width, model, state, toolsHeight) {
     const wide = width >= WIDE
     const touched = Object.values(state.experiment).some(places => places.length)
     const open = state.block !== null && state.block < model.blocks.length
-    const overview = layOutOverview(width, model, wide, wide || !open || touched)
+    const overview = layOutOverview(width, model, wide, !open || touched || (wide && state.walk === null))
     const tools = {y: overview.height + (wide ? 14 : 6), height: toolsHeight}
     const layout = {width, wide, overview, tools, open}
     let bottom = tools.y + toolsHeight
@@ -33,15 +33,15 @@ function layOutOverview(width, model, wide, withRows) {
     const columns = model.stages.length - 1  // stem and blocks; the head stands above the answer
     const pitch = (width - first - answer) / columns
     const thumb = Math.floor(Math.min(wide ? 84 : 44, pitch - (wide ? 26 : 5)))
-    const title = 16, lines = wide ? 34 : 0
+    const title = 16, lines = wide ? 54 : 0
     const rowsTop = title + 4 + thumb + lines + (wide ? 24 : 14)
     const row = wide ? 13.5 : 14
     return {
         wide, thumb, title, pitch, first, answer, row, rowsTop, withRows, top: title + 4,
         stageX: i => first + i * pitch,  // of stem, block 1, …
-        barWidth: Math.min(pitch - (wide ? 58 : 8), wide ? 110 : 60),
+        barWidth: Math.min(pitch - (wide ? 68 : 8), wide ? 110 : 60),
         answerX: width - answer + (wide ? 28 : 10),
-        height: withRows ? rowsTop + model.classes.length * row + 4 : title + 4 + thumb + 4,
+        height: withRows ? rowsTop + model.classes.length * row + 4 : title + 4 + thumb + lines + 4,
     }
 }
 
@@ -49,7 +49,7 @@ function wideBlock(width, top, block) {
     const gap = 32, header = 46
     const rest = width - 5 * gap
     const side = Math.min(196, Math.floor(rest * 0.215))
-    const small = Math.floor(rest * 0.115), tiny = Math.floor(rest * 0.065)
+    const small = Math.floor(rest * 0.13), tiny = Math.floor(rest * 0.065)
     const rows = rest - 2 * side - 2 * small - tiny
     const y = top + header, middle = y + side / 2
     let x = 0
@@ -60,7 +60,7 @@ function wideBlock(width, top, block) {
     }
     const panels = {given: place(tiny, tiny), tokens: place(side, side), rows: place(rows, side),
                     heads: place(side, side), added: place(small, small), passed_on: place(small, small)}
-    return finished(panels, block, {top, gap, header, bottom: y + side + 52})
+    return finished(panels, block, {top, gap, header, bottom: y + side + 70})
 }
 
 function narrowBlock(width, top, block, {panel: which, walk}) {
@@ -79,7 +79,7 @@ function narrowBlock(width, top, block, {panel: which, walk}) {
         add('tokens', 0, half, half)
         add('rows', 0, width, Math.round(width * 0.42))
     } else if (which === 'attention') {
-        const side = Math.min(width, walk === null ? 300 : 236)  // with its caption on one screen
+        const side = Math.min(width, walk === null ? 300 : 204)  // with its caption on one screen
         add('tokens', (width - side) / 2, side, side)
         add('heads', 0, width, Math.min(Math.ceil((width - 24) / 4) + 14, 104))
     } else if (which === 'fold') {

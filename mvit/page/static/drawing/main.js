@@ -22,7 +22,8 @@ const EMPTY = 'There is no picture yet.'
 // answers one, `trigger` tells the page of an example that is chosen. All but the first two may be missing.
 export function mount({element, props, watch, server, trigger, state}) {
     const root = element.querySelector('.network-drawing') ?? element.appendChild(html('div', {class: 'network-drawing'}))
-    const drawing = new Drawing(root, {experiment: server?.experiment, trigger, examples: props.examples ?? []})
+    const drawing = new Drawing(root, {experiment: server?.experiment, trigger, examples: props.examples ?? [],
+        upload: props.own ? () => document.querySelector(props.own).click() : null})
     root.drawing = drawing
     if (state) drawing.wanted = state
     drawing.load(props.value)
@@ -31,12 +32,12 @@ export function mount({element, props, watch, server, trigger, state}) {
 }
 
 export class Drawing {
-    constructor(root, {experiment, trigger, examples}) {
+    constructor(root, {experiment, trigger, examples, upload}) {
         Object.assign(this, {root, ask: experiment, trigger, hovered: null, time: 1})
         this.store = new Store()
         this.store.listen((changes, how) => this.changed(changes, how))
         this.examples = buildExamples(examples, example => this.choose({
-            example: example === examples[0].name ? null : example, weights: this.description?.link.weights ?? null}))
+            example: example === examples[0].name ? null : example, weights: this.description?.link.weights ?? null}), upload)
         this.figure = html('div', {class: 'figure'})
         this.tools = html('div', {class: 'tools'})
         this.live = html('p', {class: 'unseen', 'aria-live': 'polite'})
@@ -104,7 +105,7 @@ export class Drawing {
         if (state.walk === null) return state
         const {state: about, time} = this.steps[state.walk]
         this.time = time ?? 1
-        return state.block === null ? {...state, ...about} : {...state, panel: about.panel ?? state.panel}
+        return state.block === null ? {...state, ...about} : {...state, panel: about.panel ?? state.panel, quiet: Boolean(about.quiet)}
     }
 
     changed(changes, {silent}) {
@@ -212,6 +213,12 @@ export class Drawing {
     }
 
     update() {
+        const {quiet} = this.store.state  // where the walk does not speak of attention yet, unless somebody points
+        if (quiet && !this.hovered && !this.store.state.pins.length) {
+            this.formula?.hide(true)
+            return this.view.show([], -1, null)
+        }
+        this.formula?.hide(false)
         const {pins, head} = this.store.state, wanted = pins.length === 1 ? this.hovered : null
         const other = wanted && String(wanted) !== String(pins[0]) ? wanted : null
         this.view.show(pins.length ? pins : [this.token], head, other)

@@ -3,6 +3,7 @@
 import {svg, text, picture, pixelsURL, shortened} from './elements.js'
 import {number, percent, valueScale} from './colours.js'
 import {answerBars} from './bars.js'
+import {colourBar} from './colourbar.js'
 
 export function drawOverview(layout, model, state, {openBlock, result}) {
     const {overview} = layout
@@ -29,7 +30,9 @@ function thePicture({top, thumb, title, first, rowsTop, row, withRows, wide}, mo
     return svg('g', {},
         text(0, title - 4, 'Picture', {class: 'title'}),
         picture(0, top, thumb, thumb, url, {class: 'the-picture'}), ...covered,
-        wide ? text(0, top + thumb + 15, `${size} × ${size} × 3`, {class: 'quiet'}) : null,
+        wide ? [text(first - 8, top + thumb + 20, state.channel ? `channel ${state.channel}` : 'L2 norm',
+                     {class: 'small', 'text-anchor': 'end'}),
+                text(0, top + thumb + 36, `${size} × ${size} × 3`, {class: 'quiet'})] : null,
         ...names)
 }
 
@@ -56,8 +59,9 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
         text(x, title - 4, wide || thumb > 38 ? titleOf(stage) : titleOf(stage).replace('Block ', 'B'),
              {class: 'title'}),
         picture(x, top, thumb, thumb, url, {class: 'thumb'}),
-        wide ? text(x, top + thumb + 15, stage.shape.join(' × '), {class: 'quiet'}) : null,
-        wide ? text(x, top + thumb + 30, megaflops(stage.flops), {class: 'quiet'}) : null,
+        wide ? [colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}),
+                text(x, top + thumb + 36, stage.shape.join(' × '), {class: 'quiet'}),
+                text(x, top + thumb + 50, megaflops(stage.flops), {class: 'quiet'})] : null,
         withRows && stage.probe ? bars(x, overview, stage.probe.answer) : null,
         withRows && stage.probe && wide
             ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'}) : null)
@@ -94,14 +98,15 @@ function theAnswer({overview, width}, model, result) {
     ]
     const best = largest(model.answer), name = model.classes[best]
     if (wide) parts.push(
-        text(x, top + thumb + 15, `${values.length}, then ${model.class_count} classes`, {class: 'quiet'}),
-        text(x, top + thumb + 30, megaflops(head.flops), {class: 'quiet'}),
+        colourBar({x, y: top + thumb / 8, width: thumb, height: thumb * 3 / 4}, scale, '', {below: thumb / 8 + 3}),
+        text(x, top + thumb + 36, `${values.length}, then ${model.class_count} classes`, {class: 'quiet'}),
+        text(x, top + thumb + 50, megaflops(head.flops), {class: 'quiet'}),
         text(x + thumb + 12, top + thumb / 2 - 6, shortened(name, width - x - thumb - 12, 16, 700), {class: 'says'}),
         text(x + thumb + 12, top + thumb / 2 + 15, percent(model.answer[best]), {class: 'says-share'}))
     if (withRows) parts.push(
         wide ? text(x, rowsTop - 7, result ? 'the network, and dashed before' : 'the network', {class: 'small'}) : null,
         answerBars({x, top: rowsTop, width: width - x, row, names: wide ? 74 : 0, roomy: wide}, model, result))
-    else parts.push(text(x + thumb + 5, top + thumb / 2 - 4, shortened(name, width - x - thumb - 5, 11), {class: 'small'}),
+    else if (!wide) parts.push(text(x + thumb + 5, top + thumb / 2 - 4, shortened(name, width - x - thumb - 5, 11), {class: 'small'}),
                     text(x + thumb + 5, top + thumb / 2 + 11, percent(model.answer[best], 0), {class: 'small'}))
     return svg('g', {class: 'answer'}, parts)
 }

@@ -1,7 +1,7 @@
 // What of the drawing somebody has chosen; each change can be undone, and goes into the address as text.
 
 export const FIRST = {block: null, layer: 0, head: -1, pins: [], panel: 'attention', walk: null, channel: 0,
-                      whole: false, face: 'picture', experiment: {uniform: [], muted: [], covered: []}}
+                      whole: false, quiet: false, face: 'picture', experiment: {uniform: [], muted: [], covered: []}}
 
 export class Store {
     constructor() {

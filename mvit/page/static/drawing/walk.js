@@ -12,7 +12,7 @@ export function walkSteps(model) {
     const at = layerThatMatters(model), block = model.blocks[at.block], layer = block.layers[at.layer]
     const token = block.leastEven(at.layer), {p, n} = block.tokenAt(...token)
     const weights = layer.weights(p, n), key = indexOfLargest(weights), [row, column] = block.placeOf(p, key)
-    const open = {block: at.block, layer: at.layer, head: -1, pins: [], whole: false, channel: 0, face: 'picture'}
+    const open = {block: at.block, layer: at.layer, head: -1, pins: [], whole: false, channel: 0, face: 'picture', quiet: false}
     const stem = model.stages[0], size = model.size, tokens = block.P * block.N
     const cost = costOf(model.costs, 'uniform', {block: block.number, layer: at.layer + 1})
     const norms = block.added.shown(0).values
@@ -29,13 +29,14 @@ export function walkSteps(model) {
             `a token takes from any distance at once. Here is block ${block.number}, where it matters most` +
             (cost ? `: if layer ${at.layer + 1} attended uniformly, accuracy would change by ${points(cost)} points ` +
                     `(${measuredOn(model.costs)}).` : '.')},
-        {title: 'Patches', state: {...open, panel: 'convolution'}, time: 0, text:
+        {title: 'Patches', state: {...open, panel: 'convolution', quiet: true}, time: 0, text:
             `The block's feature map, ${block.rows} × ${block.columns} tokens, is cut into ${block.N} patches of ` +
             `${block.h} × ${block.w}. The colour of a token is its position in the patch. If each token attends to its own ` +
-            `colour only, a head has ${thousands(block.P * block.N ** 2)} weights instead of ${thousands(tokens ** 2)}. ` +
-            `In the whole network attention takes ${number(model.attention_flops / 1e6)} MFLOPs instead of ` +
-            `${number(model.attention_flops_unpatched / 1e6)}, of ${number(model.flops / 1e6)}.`},
-        {title: 'Unfold', state: {...open, panel: 'unfold'}, time: 1, from: 0, text:
+            `colour only, one head of one layer has ${thousands(block.P * block.N ** 2)} attention weights instead of ` +
+            `${thousands(tokens ** 2)}. In the whole network these, and the sums that they weight, take ` +
+            `${number(model.attention_flops / 1e6)} MFLOPs instead of ${number(model.attention_flops_unpatched / 1e6)}, ` +
+            `of ${number(model.flops / 1e6)} for all.`},
+        {title: 'Unfold', state: {...open, panel: 'unfold', quiet: true}, time: 1, from: 0, text:
             `Unfolding sorts the tokens by colour into ${block.P} sequences of ${block.N}. Each sequence has one token of ` +
             `every patch, so that it spans the whole picture. What lies between its tokens it knows only from the ` +
             `convolutions before, which mixed each token with its neighbours.`},
@@ -44,7 +45,7 @@ export function walkSteps(model) {
             `attention weights of that, which sum to 100 %. An arc is as thick as its weight: the largest, ` +
             `${percent(weights[key])}, goes to row ${row + 1}, column ${column + 1}; uniform attention would give ` +
             `${percent(1 / block.N)} to each. Hatched tokens are in other sequences.`},
-        {title: 'Fold', state: {...open, panel: 'fold'}, time: 2, from: 1, text:
+        {title: 'Fold', state: {...open, panel: 'fold', quiet: true}, time: 2, from: 1, text:
             `Folding puts the tokens back. Of what the transformer adds to them, ${percent(block.common, 1)} is one vector, ` +
             `the same at every token; the map shows the rest, L2 norms of ${number(Math.min(...norms))} to ` +
             `${number(Math.max(...norms))}. It is concatenated with the block's input, and a 3 × 3 convolution mixes ` +
@@ -64,15 +65,21 @@ function named({name}) {
     return name.startsWith('block') ? name : `the ${name}`
 }
 
+// A button with a word, or on a phone with a sign.
+function short(word, sign, click) {
+    return html('button', {type: 'button', class: 'plain', 'aria-label': word, click},
+        html('span', {class: 'word'}, word), html('span', {class: 'sign'}, sign))
+}
+
 // The captions: built once for a picture, then told which step is open.
 export function buildWalk(steps, go) {
     const heading = html('h3', {}), words = html('p', {'aria-live': 'polite'})
     const numbers = steps.map((step, i) => html('button', {type: 'button', class: 'step-number', click: () => go(i),
         'aria-label': `${i + 1}: ${step.title}`}, html('span', {class: 'digit'}, String(i + 1)),
         html('span', {class: 'name'}, step.title)))
-    const back = html('button', {type: 'button', class: 'plain', click: () => go(open() - 1)}, 'Back')
+    const back = short('Back', '‹', () => go(open() - 1))
     const next = html('button', {type: 'button', class: 'main', click: () => go(open() + 1)}, 'Next')
-    const leave = html('button', {type: 'button', class: 'plain', click: () => go(null)}, 'Leave')
+    const leave = short('Leave', '×', () => go(null))
     const start = html('button', {type: 'button', class: 'main', click: () => go(0)}, 'Take the walk')
     const open = () => numbers.findIndex(each => each.hasAttribute('aria-current'))
     const element = html('section', {class: 'walk', 'aria-label': 'Guided walk'},
@@ -82,8 +89,9 @@ export function buildWalk(steps, go) {
         const here = step === null ? null : steps[Math.min(step, steps.length - 1)]
         element.classList.toggle('walking', here !== null)
         heading.textContent = here ? here.title : 'The network, live'
-        const said = here ? here.text : 'A picture goes through the network from left to right. Open a block to see ' +
-            'how it works, or take the walk.'
+        const said = here ? here.text : 'A picture goes through the network from left to right. The bars below each ' +
+            'feature map are what a linear probe, a classifier that sees that map alone, makes of it. Open a block, or take ' +
+            'the walk.'
         if (words.textContent !== said) words.textContent = said
         numbers.forEach((each, i) => here === steps[i] ? each.setAttribute('aria-current', 'step')
                                                       : each.removeAttribute('aria-current'))
