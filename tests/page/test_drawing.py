@@ -1,96 +1,83 @@
-"""The network drawn live, in a browser, behind a path as in a Space: numbers, flight, keys, touch, files."""
+"""The network drawn live, on the page that a visitor has: numbers, flight, keys, touch, files."""
 
 import io
 import json
 import re
-import socket
-import threading
 import time
 from pathlib import Path
 from xml.etree import ElementTree
 
-import fastapi
-import gradio as gr
 import pytest
 import torch
-import uvicorn
 from PIL import Image
 
 from mvit import MobileViT, MobileViTConfig, StageConfig, unfold
-from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture, to_network_size
 from mvit.explain.attention import attention
 from mvit.explain.inside import describe
 from mvit.explain.interventions import Change, answer_after
-from mvit.explain.probes import Probes
-from mvit.inference.classifier import Classifier, as_pixels
-from mvit.page.drawing import _in_order, describe_picture, experimented, network_drawing
-from mvit.page.theme import THEME
-from mvit.storage.checkpoint import read_costs
-from mvit.storage.files import CHECKPOINTS
+from mvit.inference.classifier import as_pixels
+from mvit.page.checkpoints import load_classifier
+from mvit.page.drawing import _in_order, experimented
+from tests.page.conftest import SHIPPED
 
-STRONG = CHECKPOINTS / "strong"
 ROOT = ".network-drawing"
 LAST = "block=3&layer=2"  # the layer where attention matters most
 
 
 @pytest.fixture(scope="module")
 def classifier():
-    return Classifier(STRONG)
+    return load_classifier(SHIPPED[0])
 
 
 @pytest.fixture(scope="module")
-def seen():
-    cat = next(file for file in example_files() if "cat" in Path(file).name)
-    return to_network_size(load_picture(cat), 32)
+def seen(drawn):
+    return to_network_size(load_picture(drawn["airplane"]), 32)  # which the page begins with
+
+
+def opened(browser, server, query="", **options):
+    """The Unfold tab in a browser of its own, and a list of what went wrong in it."""
+    page, wrong = browser.new_context(**options).new_page(), []
+    page.set_default_timeout(10_000)
+    own = (server, "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(own) or wrong.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.goto(f"{server}/?tab=unfold{query}")
+    page.locator(f"{ROOT} .figure > svg").wait_for()
+    return page, wrong
 
 
 @pytest.fixture(scope="module")
-def address(classifier, seen):
-    """A page with nothing but the drawing, mounted under a path."""
-    value = describe_picture(classifier, seen, Probes.load(STRONG), read_costs(STRONG), "the cat")
-
-    def experiment(request):
-        assert request["subject"] == "the cat"
-        return experimented(classifier, seen, request["change"], request["classes"])
-
-    with gr.Blocks() as page:
-        network_drawing(value, experiment)
-    app = gr.mount_gradio_app(fastapi.FastAPI(), page, "/some/where", theme=THEME)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}/some/where/"
-    server.should_exit = True
-    thread.join(10)
+def shared(browser, server):
+    page, wrong = opened(browser, server)
+    yield page, wrong
+    page.context.close()
 
 
 @pytest.fixture
-def visit(browser, address):
-    """A function that opens the drawing; errors, and requests to elsewhere, fail the test."""
-    contexts, wrong = [], []
+def page(shared):
+    """The page as it began; errors, and requests to elsewhere, fail the test."""
+    page, wrong = shared
+    wrong.clear()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.emulate_media(reduced_motion="no-preference")
+    page.mouse.move(0, 0)
+    page.evaluate(f"""() => {{
+        const {{drawing}} = document.querySelector('{ROOT}')
+        document.body.classList.remove('dark')
+        drawing.store.state = networkDrawing.modules.state.FIRST
+        drawing.load(window.first ??= drawing.description)
+    }}""")
+    yield page
+    assert wrong == []
 
-    def open_it(width=1280, height=900, theme="light", **options):
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        own = (address.partition("/some")[0], "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(own) or wrong.append(request.url))
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-        page.goto(f"{address}?__theme={theme}")
-        page.locator(f"{ROOT} svg").first.wait_for()
-        return page
 
-    yield open_it
-    for context in contexts:
-        context.close()
+@pytest.fixture
+def phone(browser, server):
+    page, wrong = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    yield page
+    page.context.close()
     assert wrong == []
 
 
@@ -120,8 +107,7 @@ def formula(page) -> dict:
 # --------------------------------------------------------------------------- numbers
 
 
-def test_every_weight_is_the_attention_s_to_a_thousandth(visit, classifier, seen):
-    page = visit()
+def test_every_weight_is_the_attention_s_to_a_thousandth(page, classifier, seen):
     drawn = in_drawing(page, """drawing.model.blocks.map(block => block.layers.map(layer =>
         Array.from({length: block.P}, (_, p) => Array.from({length: layer.heads}, (_, head) =>
             Array.from({length: block.N}, (_, n) => [...layer.weights(p, n, head)])))))""")
@@ -131,8 +117,7 @@ def test_every_weight_is_the_attention_s_to_a_thousandth(visit, classifier, seen
             assert torch.allclose(torch.tensor(layer), weights[0], atol=1e-3)
 
 
-def test_a_hover_shows_the_token_s_weights_in_numbers_colours_and_arcs(visit, classifier, seen):
-    page = visit()
+def test_a_hover_shows_the_token_s_weights_in_numbers_colours_and_arcs(page, classifier, seen):
     chosen(page, f"{LAST}&head=2")
     block = attention(classifier.model, classifier.model.normalize(as_pixels(seen)))[2]
     for place in ((3, 4), (0, 7), (6, 1)):
@@ -151,8 +136,7 @@ def test_a_hover_shows_the_token_s_weights_in_numbers_colours_and_arcs(visit, cl
     assert page.locator(".outline.first:visible").count() >= 8  # in every panel, and in the picture
 
 
-def test_a_token_of_another_sequence_is_no_key(visit):
-    page = visit()
+def test_a_token_of_another_sequence_is_no_key(page):
     chosen(page, f"{LAST}&token=4.5")
     page.mouse.move(*middle_of(page, 3, 5))
     assert "is in another sequence" in page.locator(".sentence").text_content()
@@ -160,8 +144,7 @@ def test_a_token_of_another_sequence_is_no_key(visit):
     assert formula(page)["key"] == "5,6"
 
 
-def test_a_hover_takes_less_than_a_frame(visit):
-    page = visit()
+def test_a_hover_takes_less_than_a_frame(page):
     for block in (1, 3):
         chosen(page, f"block={block}")
         times = in_drawing(page, """(() => {
@@ -189,8 +172,7 @@ PLACES = """[...document.querySelectorAll('.flight rect')].map(token => {
 })"""
 
 
-def test_the_flight_ends_where_unfold_puts_the_tokens_and_comes_back(visit):
-    page = visit()
+def test_the_flight_ends_where_unfold_puts_the_tokens_and_comes_back(page):
     chosen(page, "block=3")
     assert in_drawing(page, "drawing.flight.time") == 1
     tokens = page.evaluate(PLACES)
@@ -204,16 +186,14 @@ def test_the_flight_ends_where_unfold_puts_the_tokens_and_comes_back(visit):
     for token, x, y, width in page.evaluate(PLACES.replace("[...", "drawing.flight.show(2), [...").replace(
             "drawing.", f"document.querySelector('{ROOT}').drawing.")):
         row, column = map(int, token.split(","))
-        box = page.locator("[data-panel=passed_on] image").first.bounding_box()
-        assert width == pytest.approx(box["width"] / 8, rel=0.2)
         fold = in_drawing(page, "drawing.scene.panels.added")
+        assert width == pytest.approx(fold["width"] / 8, rel=0.3)  # less its frame and the gap
         svg = page.locator(f"{ROOT} .figure > svg").bounding_box()
         assert abs(x - svg["x"] - fold["x"] - column * fold["width"] / 8) < 3
         assert abs(y - svg["y"] - fold["y"] - row * fold["height"] / 8) < 3
 
 
-def test_the_flight_moves_for_about_a_second_by_play_step_and_scrub(visit):
-    page = visit()
+def test_the_flight_moves_for_about_a_second_by_play_step_and_scrub(page):
     chosen(page, "block=2")
     page.get_by_role("slider", name=re.compile("Tokens: in the map")).fill("0")
     assert in_drawing(page, "drawing.flight.time") == 0
@@ -226,8 +206,8 @@ def test_the_flight_moves_for_about_a_second_by_play_step_and_scrub(visit):
     page.wait_for_function(f"document.querySelector('{ROOT}').drawing.flight.time == 2")
 
 
-def test_nothing_flies_for_who_wants_no_motion(visit):
-    page = visit(reduced_motion="reduce")
+def test_nothing_flies_for_who_wants_no_motion(page):
+    page.emulate_media(reduced_motion="reduce")
     chosen(page, "block=2")
     times = page.evaluate(f"""async () => {{
         const {{flight}} = document.querySelector('{ROOT}').drawing, times = [], told = flight.told
@@ -241,8 +221,7 @@ def test_nothing_flies_for_who_wants_no_motion(visit):
 # --------------------------------------------------------------------------- keys, fingers, memory
 
 
-def test_by_keyboard_alone(visit):
-    page = visit()
+def test_by_keyboard_alone(page):
     page.locator("[data-stage='block 3']").focus()
     page.keyboard.press("Enter")
     assert state_of(page) == "block=3&layer=2"
@@ -268,23 +247,23 @@ def test_by_keyboard_alone(visit):
 
 
 @pytest.mark.parametrize("width", [390, 320])
-def test_on_a_phone_by_touch(visit, width):
-    page = visit(width, 844, has_touch=True, is_mobile=True)
-    page.locator("[data-stage='block 3']").tap()
-    page.touchscreen.tap(*middle_of(page, 2, 5))
-    assert state_of(page) == "block=3&layer=2&token=3.6"
-    page.locator(".surface").evaluate("""surface => {
+def test_on_a_phone_by_touch(phone, width):
+    phone.set_viewport_size({"width": width, "height": 844})
+    phone.locator("[data-stage='block 3']").tap()
+    phone.touchscreen.tap(*middle_of(phone, 2, 5))
+    assert state_of(phone) == "block=3&layer=2&token=3.6"
+    phone.locator(".surface").evaluate("""surface => {
         const box = surface.getBoundingClientRect()
         const at = (type, row, column) => surface.dispatchEvent(new PointerEvent(type, {
             bubbles: true, pointerType: 'touch', clientX: box.x + (column + 0.5) * box.width / 8,
             clientY: box.y + (row + 0.5) * box.height / 8}))
         at('pointerdown', 0, 0), at('pointermove', 1, 1), at('pointermove', 4, 3), at('pointerup', 4, 3)
     }""")
-    assert state_of(page) == "block=3&layer=2&token=5.4"
+    assert state_of(phone) == "block=3&layer=2&token=5.4"
     for panel in ("Convolution", "Unfold", "Attention", "Fold", "Output"):
-        page.get_by_text(panel, exact=True).first.tap()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        small = page.locator(f"{ROOT} :is(button, label, input[type=range], .surface, [role=button])").evaluate_all("""
+        phone.locator(".panels").get_by_text(panel, exact=True).tap()
+        assert phone.evaluate("document.documentElement.scrollWidth") <= width
+        small = phone.locator(f"{ROOT} :is(button, label, input[type=range], .surface, [role=button])").evaluate_all("""
             all => all.filter(each => each.offsetParent || each.ownerSVGElement)
                 .map(each => [each.textContent, each.getBoundingClientRect()])
                 .filter(([, box]) => box.width && (box.width < 24 || box.height < 23.5))
@@ -293,8 +272,8 @@ def test_on_a_phone_by_touch(visit, width):
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])
-def test_nothing_stands_out_of_the_page_and_no_words_out_of_the_drawing(visit, width):
-    page = visit(width, 844)
+def test_nothing_stands_out_of_the_page_and_no_words_out_of_the_drawing(page, width):
+    page.set_viewport_size({"width": width, "height": 844})
     for state in ("", "block=1", f"{LAST}&token=3.4~5.6", *(f"walk={step}" for step in range(1, 9))):
         if state.startswith("walk"):
             in_drawing(page, f"drawing.go({int(state[5:]) - 1})")
@@ -312,8 +291,7 @@ def test_nothing_stands_out_of_the_page_and_no_words_out_of_the_drawing(visit, w
         assert outside == [], state
 
 
-def test_the_state_is_text_that_restores_it_and_nonsense_is_left_out(visit):
-    page = visit()
+def test_the_state_is_text_that_restores_it_and_nonsense_is_left_out(page):
     for state in ("", "block=1&layer=1", "block=3&layer=1&head=4&token=1.8%7E8.1", "walk=1", "block=3&layer=2&walk=6"):
         chosen(page, state)
         assert state_of(page) == state
@@ -326,8 +304,7 @@ def test_the_state_is_text_that_restores_it_and_nonsense_is_left_out(visit):
 # --------------------------------------------------------------------------- experiments
 
 
-def test_an_experiment_gives_new_bars_beside_the_old_ones(visit, classifier, seen):
-    page = visit()
+def test_an_experiment_gives_new_bars_beside_the_old_ones(page, classifier, seen):
     chosen(page, LAST)
     heard = []
     page.on("request", lambda request: "component_server" in request.url and heard.append(time.monotonic()))
@@ -356,8 +333,7 @@ def test_an_experiment_that_is_none_is_answered_in_words(classifier, seen):
 # --------------------------------------------------------------------------- the walk
 
 
-def test_the_walk_is_captions_on_the_drawing_each_within_reach(visit):
-    page = visit()
+def test_the_walk_is_captions_on_the_drawing_each_within_reach(page):
     page.get_by_role("button", name="Take the walk").click()
     titles = ("Why convolution", "Why attention", "Patches", "Unfold", "Attend", "Fold", "Answer", "Now you")
     for title in titles:
@@ -373,8 +349,8 @@ def test_the_walk_is_captions_on_the_drawing_each_within_reach(visit):
     assert "walk" not in state_of(page)
 
 
-def test_a_caption_and_its_figure_are_on_one_phone_screen(visit):
-    page = visit(390, 844, has_touch=True, is_mobile=True)
+def test_a_caption_and_its_figure_are_on_one_phone_screen(page):
+    page.set_viewport_size({"width": 390, "height": 844})
     for step in range(8):
         in_drawing(page, f"drawing.go({step})")
         top = page.locator(".walk").bounding_box()["y"]
@@ -386,8 +362,8 @@ def test_a_caption_and_its_figure_are_on_one_phone_screen(visit):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_words_stand_out_from_what_is_behind_them(visit, theme):
-    page = visit(theme=theme)
+def test_words_stand_out_from_what_is_behind_them(page, theme):
+    page.evaluate(f"document.body.classList.toggle('dark', {str(theme == 'dark').lower()})")
     chosen(page, f"{LAST}&token=3.4")
     in_drawing(page, "drawing.go(4)")
     faint = page.evaluate(f"""() => {{
@@ -421,8 +397,8 @@ def saved(page, name: str) -> bytes:
     return Path(download.value.path()).read_bytes()
 
 
-def test_saving_gives_an_svg_with_its_styles_and_a_png(visit):
-    page = visit(theme="dark")
+def test_saving_gives_an_svg_with_its_styles_and_a_png(page):
+    page.evaluate("document.body.classList.add('dark')")
     chosen(page, f"{LAST}&token=3.4~5.6")
     drawn = saved(page, "Save as SVG")
     root = ElementTree.fromstring(drawn)
@@ -435,8 +411,7 @@ def test_saving_gives_an_svg_with_its_styles_and_a_png(visit):
     assert max(image.convert("RGB").getpixel((3, 3))) < 60  # dark, as on the page
 
 
-def test_the_drawing_as_a_page_works_from_a_disk_without_a_network(visit, browser, tmp_path):
-    page = visit()
+def test_the_drawing_as_a_page_works_from_a_disk_without_a_network(page, browser, tmp_path):
     chosen(page, f"{LAST}&token=3.4")
     file = tmp_path / "network.html"
     file.write_bytes(saved(page, "Save as a page"))
@@ -462,16 +437,15 @@ def test_the_drawing_as_a_page_works_from_a_disk_without_a_network(visit, browse
 
 @pytest.mark.parametrize(("blocks", "patch_size", "classes", "depth"),
                          [(1, 1, 10, 1), (2, 3, 2, 2), (5, 2, 1000, 1), (3, 8, 12, 3)])
-def test_networks_of_other_shapes_are_drawn(visit, blocks, patch_size, classes, depth):
+def test_networks_of_other_shapes_are_drawn(page, blocks, patch_size, classes, depth):
     stage = StageConfig(channels=8, dim=12, depth=depth, heads=3, stride=1)
     config = MobileViTConfig(stem_channels=4, stages=(stage,) * blocks, head_channels=8, patch_size=patch_size,
                              image_size=16, class_names=tuple(f"a class with number {i}" for i in range(classes)))
     value = describe(MobileViT(config).eval(), torch.randint(256, (1, 3, 16, 16), dtype=torch.uint8))
-    page = visit()
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 844})
         page.evaluate(f"value => document.querySelector('{ROOT}').drawing.load(value)",
-                      json.loads(json.dumps({**value, "costs": None})))
+                      json.loads(json.dumps({**value, "costs": None, "example": "yours", "link": {}})))
         for block in range(1, blocks + 1):
             chosen(page, f"block={block}&layer={depth}&token=1.1~{2}.{3}")
             assert page.locator(".formula" if width > 700 else ".surface").count() == 1

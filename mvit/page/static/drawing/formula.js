@@ -24,7 +24,7 @@ export class Formula {
         Object.assign(this, {wide, d, y, width, x})
         this.element = svg('g', {class: 'formula'})
         this.sentence = svg('text', {class: 'sentence', x, y: y + 12})
-        const top = y + (wide ? 26 : 58), label = wide ? 92 : 50
+        const top = y + (wide ? 26 : 76), label = wide ? 92 : 50
         const room = wide ? Math.min(270, width * 0.25) : width - label - 40
         const cell = this.cell = Math.min(room / d, 18), height = wide ? 14 : 13
         this.strips = {}
@@ -56,7 +56,7 @@ export class Formula {
     }
 
     show({block, words, elsewhere, head, key, pair}) {
-        this.sentence.replaceChildren(...linesOf(words, this.width, 12.5).slice(0, 3).map((line, i) =>
+        this.sentence.replaceChildren(...linesOf(words, this.width, 12.5).slice(0, 4).map((line, i) =>
             svg('tspan', {x: this.x, dy: i ? 16 : 0}, line)))
         this.element.classList.toggle('empty', elsewhere)
         const ends = Math.max(...['q', 'k'].flatMap(name => [...pair[name]].map(Math.abs)))

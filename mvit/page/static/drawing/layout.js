@@ -20,7 +20,7 @@ export function layOut(width, model, state, toolsHeight) {
         bottom = layout.block.bottom
         const d = block.layers[Math.min(state.layer, block.layers.length - 1)].d
         if (wide || (state.panel === 'attention' && state.walk === null)) {
-            layout.formula = {x: 0, y: bottom + 16, width, d, height: wide ? 96 : 150}
+            layout.formula = {x: 0, y: bottom + 16, width, d, height: wide ? 96 : 190}
             bottom += 16 + layout.formula.height
         }
     }
