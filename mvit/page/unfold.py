@@ -84,6 +84,11 @@ def choose(event: gr.EventData) -> tuple[Any, Any]:
     return pixels or gr.skip(), folder or gr.skip()
 
 
+def own_picture(file: str, checkpoint: str) -> str:
+    """A visitor's picture, packed; a gr.Error with words for the page if it cannot be read."""
+    return pack(answer_to(file, checkpoint).seen)
+
+
 def names() -> list[str]:
     """The examples' names."""
     return [Path(file).stem for file in example_files()]
@@ -114,7 +119,7 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
     """The drawing, which follows the picture and the weights while its tab is open."""
     drawing = network_drawing(None, experiment, examples=small_examples(), own="#own-picture")
     own = gr.UploadButton("A picture of your own", file_types=["image"], size="sm", elem_id="own-picture")
-    own.upload(lambda file, folder: pack(answer_to(file, folder).seen), [own, checkpoint], pixels, **LAST)
+    own.upload(own_picture, [own, checkpoint], pixels, **LAST)
     drawing.choose(choose, None, [pixels, checkpoint], **LAST)
     # What the drawing is to show, which follows the subject while the tab is open; described when it changes.
     subject, wanted = [pixels, checkpoint], gr.Textbox("", visible=False)

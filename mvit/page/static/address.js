@@ -42,7 +42,7 @@ function drawn() {
 }
 
 document.addEventListener('drawing:state', ({detail: {link}}) => {
-    window.mvit.link.example = link.example
+    window.mvit.link = {...link}
     window.mvit.say()
 })
 

@@ -9,7 +9,8 @@ import {megaflops} from './overview.js'
 export function drawBlock(layout, model, state) {
     const block = model.blocks[state.block], {panels} = layout.block
     const scene = {block, panels, layer: block.layers[Math.min(state.layer, block.layers.length - 1)],
-                   colours: positionColours(block.P), faces: tokenFaces(block, model, state), element: svg('g', {class: 'block'})}
+                   colours: positionColours(block.P), faces: tokenFaces(block, model, state),
+                   element: svg('g', {class: 'block'})}
     const add = (...parts) => scene.element.append(...parts.flat().filter(Boolean))
     if (layout.wide) add(...links(layout.block))
     if (panels.given) add(mapPanel(panels.given, block.given, state, ['Input', shapeOf(block, block.channels)], layout))
@@ -168,8 +169,9 @@ function addedPanel(scene, state, layout) {
     const room = layout.wide ? panel.width + 8 : layout.width - panel.x, lines = linesOf(below, room, 11).length
     return [heading(panel, 'Fold', null),
             paragraph(panel.x, panel.y - 8 - 14 * (lines - 1), room, below, {class: 'small', size: 11, lead: 1.27}),
-            paragraph(layout.wide ? 0 : panel.x - 30, layout.wide ? layout.block.bottom - 4 : panel.y + panel.height + 44,
-                      layout.wide ? layout.width : panel.width + 60, words, {class: 'small', size: 11, lead: 1.27}),
+            layout.wide ? text(0, layout.block.bottom - 4, words, {class: 'small'}) : state.walk !== null ? null
+                : paragraph(panel.x - 30, panel.y + panel.height + 44, panel.width + 60, words, {
+                    class: 'small', size: 11, lead: 1.27}),
             picture(panel.x, panel.y, panel.width, panel.height,
                     pixelsURL(map.columns, map.rows, i => scale.at(shown.values[i])), {class: 'map'}),
             colourBar(panel, scale, shown.signed ? `channel ${state.channel}` : 'L2 norm')]

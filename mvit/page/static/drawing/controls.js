@@ -22,16 +22,19 @@ export function blockControls(model, state, {choose, close, flight, narrow}) {
     const block = model.blocks[state.block], layer = block.layers[state.layer]
     const layers = block.layers.map((_, i) => {
         const cost = costOf(model.costs, 'uniform', {block: block.number, layer: i + 1})
-        return [String(i + 1), i, cost && `${points(cost)} if uniform`]
+        return [String(i + 1), i, cost && `${points(cost)} points if uniform`]
     })
+    const flies = !narrow || ['unfold', 'fold'].includes(state.panel)
+    if (narrow && state.walk !== null)  // whose captions need the room
+        return flies ? html('div', {class: 'controls'}, flight.element) : ''
     return html('div', {class: 'controls'},
         html('h3', {}, `Block ${block.number}`),
         narrow ? choice('Step', [['Convolution', 'convolution'], ['Unfold', 'unfold'], ['Attention', 'attention'],
-                                 ['Fold', 'fold'], ['Output', 'output']], state.panel, panel => choose({panel}), 'panels walk-hides') : null,
-        choice('Layer', layers, state.layer, layer => choose({layer}), 'walk-hides'),
+                                 ['Fold', 'fold'], ['Output', 'output']], state.panel, panel => choose({panel}), 'panels') : null,
+        choice('Layer', layers, state.layer, layer => choose({layer})),
         choice('Head', [['mean', -1], ...Array.from({length: layer.heads}, (_, i) => [String(i + 1), i])],
-               state.head, head => choose({head}), 'walk-hides'),
-        !narrow || ['unfold', 'fold'].includes(state.panel) ? flight.element : null,
+               state.head, head => choose({head})),
+        flies ? flight.element : null,
         html('button', {type: 'button', class: 'plain close', 'aria-label': `Close block ${block.number}`, click: close},
              'Close'))
 }

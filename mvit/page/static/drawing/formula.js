@@ -42,8 +42,8 @@ export class Formula {
         strip('q', x + label, top, wide ? 'query q' : 'q')
         strip('k', x + label, top + row, wide ? 'key k' : 'k')
         strip('product', x + label, top + 2 * row, wide ? 'product' : 'q × k')
-        if (wide) strip('v', x + label + d * cell + 336, top + 2 * row, 'value v')
-        if (wide) this.element.append(text(x + label + d * cell + 336, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
+        if (wide) strip('v', x + label + d * cell + 366, top + 2 * row, 'value v')
+        if (wide) this.element.append(text(x + label + d * cell + 366, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
         this.numbers = [0, 1, 2].map(i => text(0, 0, '', {class: 'number'}))
         const right = x + label + d * cell + 56
         this.numbers.forEach((element, i) => set(element, wide

@@ -29,7 +29,7 @@ export function layOut(width, model, state, toolsHeight) {
 
 function layOutOverview(width, model, wide, withRows) {
     const answer = wide ? 236 : Math.min(112, width * 0.31)
-    const first = wide ? 118 : 64  // the picture's column, and below it the names of the classes
+    const first = wide ? 118 : width < 340 ? 64 : 78  // the picture's column, and below it the names of the classes
     const columns = model.stages.length - 1  // stem and blocks; the head stands above the answer
     const pitch = (width - first - answer) / columns
     const thumb = Math.floor(Math.min(wide ? 84 : 44, pitch - (wide ? 26 : 5)))
@@ -63,33 +63,35 @@ function wideBlock(width, top, block) {
     return finished(panels, block, {top, gap, header, bottom: y + side + 70})
 }
 
-function narrowBlock(width, top, block, {panel: which, walk}) {
+function narrowBlock(width, top, block, {panel: which, walk, pins}) {
     const header = 40, shown = PANELS[which], panels = {}
     let y = top
     const add = (name, x, w, h, sameLine = false) => {
         panels[name] = {x, y: y + header, width: w, height: h, header: y}
         if (!sameLine) y += header + h + (name === 'rows' ? 12 : 34)
     }
-    const half = Math.floor((width - 24) / 2)
+    // In the walk a caption stands above: both fit on one screen.
+    const half = Math.floor(walk === null ? (width - 24) / 2 : width * 0.37)
+    const row = Math.round(width * (walk === null ? 0.42 : 0.34))
     if (which === 'convolution') {
         add('given', 0, Math.round(width * 0.2), Math.round(width * 0.2), true)
         const side = Math.floor(width * 0.8) - 24
         add('tokens', width - side, side, side)
     } else if (which === 'unfold') {
         add('tokens', 0, half, half)
-        add('rows', 0, width, Math.round(width * 0.42))
+        add('rows', 0, width, row)
     } else if (which === 'attention') {
-        const side = Math.min(width, walk === null ? 300 : 204)  // with its caption on one screen
+        const side = Math.min(width, walk === null ? 300 : 192)  // with its caption on one screen
         add('tokens', (width - side) / 2, side, side)
-        add('heads', 0, width, Math.min(Math.ceil((width - 24) / 4) + 14, 104))
+        add('heads', 0, width, Math.min(Math.ceil((width - 24) / 4) + 14, walk === null ? 104 : 84) * (pins.length > 1 ? 2 : 1))
     } else if (which === 'fold') {
-        add('rows', 0, width, Math.round(width * 0.42))
+        add('rows', 0, width, row)
         add('added', (width - half) / 2, half, half)
     } else {
         add('added', 0, half, half, true)
         add('passed_on', width - half, half, half)
     }
-    return finished(panels, block, {top, header, bottom: y + (shown.includes('added') ? 66 : 0)})
+    return finished(panels, block, {top, header, bottom: y + (shown.includes('added') && walk === null ? 66 : 0)})
 }
 
 // The panels, with the side of a token in each, and where a token of theirs stands.

@@ -9,7 +9,8 @@ import {drawBlock} from './block.js'
 import {Flight} from './flight.js'
 import {AttentionView} from './attention.js'
 import {Formula, pairOf} from './formula.js'
-import {followPointer, pressed, tokenAt} from './pointer.js'
+import {followPointer, tokenAt} from './pointer.js'
+import {pressed} from './keys.js'
 import {blockControls, flightControls, mapControls} from './controls.js'
 import {buildExamples} from './examples.js'
 import {answerAfter, buildExperiments, isChanged} from './experiments.js'
@@ -44,7 +45,7 @@ export class Drawing {
         this.flightControls = flightControls({
             play: () => this.flight?.play(), scrub: time => { this.flight?.stop(); this.flight?.show(time) },
             back: () => this.flight?.step(-1), on: () => this.flight?.step(1)})
-        root.addEventListener('keydown', event => this.key(event))
+        root.addEventListener('keydown', event => pressed(event, this))
         new ResizeObserver(() => this.resized()).observe(root)
     }
 
@@ -56,7 +57,7 @@ export class Drawing {
             this.root.replaceChildren(this.examples.element, html('p', {class: 'note'}, EMPTY))
             return
         }
-        const another = this.description && this.description.example !== description.example
+        const another = this.description && JSON.stringify(this.description.link) !== JSON.stringify(description.link)
         this.description = description
         this.model = decode(description)
         this.steps = walkSteps(this.model)
@@ -227,26 +228,14 @@ export class Drawing {
         this.formula?.show(pair)
     }
 
-    say() {
-        this.live.textContent = this.sentence ?? ''
+    // Lets go of what is pinned, and then closes the block.
+    escape() {
+        if (this.store.state.pins.length) this.store.change({pins: []})
+        else this.openBlock(null)
     }
 
-    key(event) {
-        if (event.key === 'z' && (event.ctrlKey || event.metaKey) && !event.target.matches('input[type=text]')) {
-            event.preventDefault()
-            return this.store.undo()
-        }
-        if (event.target.matches('[role=button]') && (event.key === 'Enter' || event.key === ' ')) {
-            event.preventDefault()
-            return event.target.dispatchEvent(new MouseEvent('click'))
-        }
-        if (!this.scene) return
-        const escape = () => this.store.state.pins.length ? this.store.change({pins: []}) : this.openBlock(null)
-        if (event.target.matches('.surface')) {
-            const acted = pressed(event, this.scene.block, this.hovered ?? this.token, {
-                hover: place => this.hover(place), pin: place => this.pin(place), escape})
-            if (acted) this.say()
-        } else if (event.key === 'Escape') escape()
+    say() {
+        this.live.textContent = this.sentence ?? ''
     }
 
     // ------------------------------------------------------------------ experiments

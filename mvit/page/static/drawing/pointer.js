@@ -1,4 +1,4 @@
-// Pointer, touch and keys on the tokens: what is hovered, pinned, and stepped through.
+// Pointer and touch on the tokens: what is hovered and pinned.
 
 // The token under a point of the drawing, as [row, column]; null where there is none.
 export function tokenAt({panels, block}, heads, x, y) {
@@ -41,17 +41,4 @@ export function followPointer(element, find, {hover, pin}) {
         else if (event.pointerType !== 'mouse' && began && place) pin(place, {only: true})
         began = null
     })
-}
-
-const ARROWS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}
-
-// Keys while the tokens have the focus; true where one was meant for us.
-export function pressed(event, {rows, columns}, [row, column], {hover, pin, escape}) {
-    const step = ARROWS[event.key]
-    if (step) hover([(row + step[0] + rows) % rows, (column + step[1] + columns) % columns])
-    else if (event.key === 'Enter' || event.key === ' ') pin([row, column])
-    else if (event.key === 'Escape') escape()
-    else return false
-    event.preventDefault()
-    return true
 }
