@@ -48,7 +48,7 @@ def main() -> None:
             page = browser.new_page(viewport=SIZE, color_scheme=scheme)
             page.goto(f"{address}/?tab=unfold")
             page.get_by_role("tab", name="Unfold", selected=True).wait_for()
-            page.locator(".walk-figure img").first.wait_for()
+            page.locator(".network-drawing .figure > svg").wait_for()
             page.wait_for_timeout(1500)  # what moves stands still
             page.screenshot(path=HERE / f"page-{scheme}.png")
         browser.close()

@@ -2,7 +2,7 @@
 
 import {hatching, html, svg} from './elements.js'
 import {decode} from './data.js'
-import {Store, FIRST, asText, fromText} from './state.js'
+import {Store, asText, fromText, possible} from './state.js'
 import {layOut, WIDE} from './layout.js'
 import {drawOverview} from './overview.js'
 import {drawBlock} from './block.js'
@@ -71,7 +71,7 @@ export class Drawing {
         const state = typeof this.wanted === 'string' ? this.restored(this.wanted) : this.wanted ?? this.store.state
         this.wanted = null
         this.store.past = []
-        this.store.state = this.possible({...state, experiment: state.experiment ?? FIRST.experiment})
+        this.store.state = possible(state, this.model)
         this.draw()
         this.experiment()
         if (another) this.tell()
@@ -80,15 +80,6 @@ export class Drawing {
     // Another example or other weights, by name; null for those that the page begins with.
     choose(names) {
         this.trigger?.('choose', names)
-    }
-
-    // The state as far as this network has it: another one may have fewer blocks, layers, heads, tokens.
-    possible(state) {
-        const block = this.model.blocks[state.block]
-        if (!block) return {...state, block: null, layer: 0, head: -1, pins: [], experiment: FIRST.experiment}
-        const layer = Math.min(state.layer, block.layers.length - 1)
-        return {...state, layer, head: state.head < block.layers[layer].heads ? state.head : -1,
-                pins: state.pins.filter(([row, column]) => row < block.rows && column < block.columns)}
     }
 
     get state() {
@@ -144,7 +135,7 @@ export class Drawing {
     }
 
     draw() {
-        const width = this.root.clientWidth, state = this.store.state = this.possible(this.store.state)
+        const width = this.root.clientWidth, state = this.store.state = possible(this.store.state, this.model)
         if (!width) return  // its tab is not open
         const focused = document.activeElement?.closest?.('[data-key]')?.dataset.key
         this.drawnWidth = width

@@ -31,6 +31,15 @@ export class Store {
     }
 }
 
+// A state as far as this network has it: another one may have fewer blocks, layers, heads, tokens.
+export function possible(state, model) {
+    const block = model.blocks[state.block]
+    if (!block) return {...state, block: null, layer: 0, head: -1, pins: [], experiment: FIRST.experiment}
+    const layer = Math.min(state.layer, block.layers.length - 1)
+    return {...state, layer, head: state.head < block.layers[layer].heads ? state.head : -1,
+            pins: state.pins.filter(([row, column]) => row < block.rows && column < block.columns)}
+}
+
 // The state as people count (from 1): block=3&layer=2&head=1&token=4.5&walk=5. What is as at first is left out.
 export function asText(state) {
     const parts = new URLSearchParams()
