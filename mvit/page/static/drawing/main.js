@@ -166,6 +166,7 @@ export class Drawing {
         this.flight = new Flight(this.scene, this.time, time => {
             this.time = time
             this.flightControls.told(time)
+            this.view?.element.classList.toggle('aside', time % 1 !== 0)
         })
         this.view = new AttentionView(this.scene, this.layout.overview, this.model)
         this.svg.append(this.scene.element, this.flight.element, this.view.element)

@@ -23,10 +23,11 @@ export function walkSteps(model) {
         {title: 'Why convolution', state: {block: null, pins: [], channel: 0}, text:
             `A convolution computes each number of a feature map from the 3 × 3 places around it. The stem makes ` +
             `${stem.shape.at(-1)} channels of the ${size} × ${size} pixels: each answers to a small pattern, such as an ` +
-            `edge. To the right the maps grow coarser. Bright is a large L2 norm: much was found there.`},
+            `edge. To the right the maps grow coarser. Bright is a large L2 norm, the length of a place's vector of channels.`},
         {title: 'Why attention', state: {...open, panel: 'attention'}, text:
             `Convolutions pass on what lies next to them; a far part of the picture takes many of them. With attention ` +
-            `a token takes from any distance at once. Here is block ${block.number}, where it matters most` +
+            `a place of the map, called a token, takes from any distance at once. Here is block ${block.number}, where it ` +
+            `matters most` +
             (cost ? `: if layer ${at.layer + 1} attended uniformly, accuracy would change by ${points(cost)} points ` +
                     `(${measuredOn(model.costs)}).` : '.')},
         {title: 'Patches', state: {...open, panel: 'convolution', quiet: true}, time: 0, text:
@@ -34,15 +35,15 @@ export function walkSteps(model) {
             `${block.h} × ${block.w}. The colour of a token is its position in the patch. If each token attends to its own ` +
             `colour only, one head of one layer has ${thousands(block.P * block.N ** 2)} attention weights instead of ` +
             `${thousands(tokens ** 2)}. In the whole network these, and the sums that they weight, take ` +
-            `${number(model.attention_flops / 1e6)} MFLOPs instead of ${number(model.attention_flops_unpatched / 1e6)}, ` +
-            `of ${number(model.flops / 1e6)} for all.`},
+            `${number(model.attention_flops / 1e6)} million operations (MFLOPs) instead of ` +
+            `${number(model.attention_flops_unpatched / 1e6)}; all of it takes ${number(model.flops / 1e6)}.`},
         {title: 'Unfold', state: {...open, panel: 'unfold', quiet: true}, time: 1, from: 0, text:
             `Unfolding sorts the tokens by colour into ${block.P} sequences of ${block.N}. Each sequence has one token of ` +
             `every patch, so that it spans the whole picture. What lies between its tokens it knows only from the ` +
             `convolutions before, which mixed each token with its neighbours.`},
         {title: 'Attend', state: {...open, pins: [token], panel: 'attention'}, time: 1, text:
             `The outlined token is the query. It is compared with the key of every token of its sequence; softmax makes ` +
-            `attention weights of that, which sum to 100 %. An arc is as thick as its weight: the largest, ` +
+            `attention weights of that, which sum to 100 %, and with them it takes the mean of their values. The thickest arc, ` +
             `${percent(weights[key])}, goes to row ${row + 1}, column ${column + 1}; uniform attention would give ` +
             `${percent(1 / block.N)} to each. Hatched tokens are in other sequences.`},
         {title: 'Fold', state: {...open, panel: 'fold', quiet: true}, time: 2, from: 1, text:
@@ -53,7 +54,7 @@ export function walkSteps(model) {
         {title: 'Answer', state: {block: null, pins: []}, text:
             `The head averages every channel over the last map, and a linear layer makes the answer of these averages: ` +
             `${model.classes[best]}, ${percent(model.answer[best])}.` + (probes.length ? ` The bars below each map are linear ` +
-            `probes, which read the class from that map alone. ` + (knows ? `Already the one on ${named(knows)} says ` +
+            `probes: classifiers trained on the averages of that map alone. ` + (knows ? `Already the one on ${named(knows)} says ` +
             `${model.classes[best]}.` : `None of them says ${model.classes[best]}.`) : '')},
         {title: 'Now you', state: {...open, panel: 'attention'}, time: 1, text:
             `Point at a token; click to pin it, and another to compare. Open another block, choose a layer and a head. ` +
@@ -90,7 +91,7 @@ export function buildWalk(steps, go) {
         element.classList.toggle('walking', here !== null)
         heading.textContent = here ? here.title : 'The network, live'
         const said = here ? here.text : 'A picture goes through the network from left to right. The bars below each ' +
-            'feature map are what a linear probe, a classifier that sees that map alone, makes of it. Open a block, or take ' +
+            'feature map are what a linear probe, a classifier trained on that map alone, makes of it. Open a block, or take ' +
             'the walk.'
         if (words.textContent !== said) words.textContent = said
         numbers.forEach((each, i) => here === steps[i] ? each.setAttribute('aria-current', 'step')
