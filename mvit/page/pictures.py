@@ -44,9 +44,9 @@ def as_png(figure: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def figure_file(figure: Image.Image | bytes, cache: Path) -> str:
-    """The figure, or the PNG of one, as a file in the cache, whole at every moment, whoever else makes the same."""
-    png = figure if isinstance(figure, bytes) else as_png(figure)
+def figure_file(figure: Image.Image, cache: Path) -> str:
+    """The figure as a file in the cache, whole at every moment, whoever else makes the same."""
+    png = as_png(figure)
     file = cache / hashlib.sha256(png).hexdigest() / "figure.png"
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as part:

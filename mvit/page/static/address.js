@@ -20,7 +20,7 @@ Object.assign(window.mvit, {
         this.say()
     },
 
-    // A new entry in the browser's history, if something has changed. What is not drawn yet stays as the address has it.
+    // A new entry in the browser's history, if something has changed; what is not drawn yet stays as it is there.
     say() {
         if (!this.following || !this.tab) return
         const address = new URL(location), parts = address.searchParams, state = new URLSearchParams(drawn()?.state)

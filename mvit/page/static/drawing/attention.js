@@ -16,12 +16,14 @@ export class AttentionView {
         this.outlines = [this.buildOutlines('first'), this.buildOutlines('second')]
         const {tokens, rows} = scene.panels
         const many = scene.block.N
-        this.arcs = [tokens, rows].map(panel => panel ? [this.buildArcs(many, 'first'), this.buildArcs(many, 'second')] : null)
+        this.arcs = [tokens, rows].map(panel =>
+            panel ? ['first', 'second'].map(which => this.buildArcs(many, which)) : null)
         this.keyOutline = svg('rect', {class: 'outline key', display: 'none'})
         this.labels = [0, 1].map(() => text(0, 0, '', {class: 'arc-label', display: 'none'}))
         this.element.append(this.under, ...this.heads.map(head => head.element),
                             ...this.arcs.flatMap(pair => pair ? pair.map(arc => arc.element) : []),
-                            ...this.outlines.flatMap(each => each.map(({rect}) => rect)), this.keyOutline, ...this.labels)
+                            ...this.outlines.flatMap(each => each.map(({rect}) => rect)), this.keyOutline,
+                            ...this.labels)
     }
 
     buildHeads() {
@@ -68,7 +70,8 @@ export class AttentionView {
         const {block} = this.scene, tokens = queries.map(([row, column]) => block.tokenAt(row, column))
         this.hatch(tokens)
         this.labels.forEach(label => set(label, {display: 'none'}))
-        this.outlines.forEach((places, i) => places.forEach(({at, rect}) => this.outline(rect, queries[i] && at(...queries[i]))))
+        this.outlines.forEach((places, i) =>
+            places.forEach(({at, rect}) => this.outline(rect, queries[i] && at(...queries[i]))))
         const {tokens: map} = this.scene.panels
         this.outline(this.keyOutline, key && map && [...map.corner(...key), map.w, map.h])
         ;[0, 1].forEach(i => this.drawArcs(i, tokens[i], head))

@@ -63,7 +63,8 @@ function mapPanel(panel, map, state, [title, below], layout, withBar = false) {
 function tokenFaces(block, model, state) {
     if (state.face === 'values') {
         const shown = block.tokens.shown(state.channel), scale = valueScale(shown.values, shown.signed)
-        return {scale, signed: shown.signed, of: (row, column) => css(scale.at(shown.values[row * block.columns + column]))}
+        return {scale, signed: shown.signed,
+                of: (row, column) => css(scale.at(shown.values[row * block.columns + column]))}
     }
     const {size, pixels} = model
     return {of(row, column) {
@@ -163,7 +164,8 @@ function addedPanel(scene, state, layout) {
     const map = state.whole ? block.added_whole : block.added
     const shown = map.shown(state.whole ? 0 : state.channel), scale = valueScale(shown.values, shown.signed)
     panel.grid = mapCells(panel, block)
-    const words = `Of what the transformer adds to the tokens, ${percent(block.common, 1)} (by squared norm) is one vector, ` +
+    const share = percent(block.common, 1)
+    const words = `Of what the transformer adds to the tokens, ${share} (by squared norm) is one vector, ` +
         `the same at every token${state.whole ? '; it is shown with the rest.' : '; Fold shows the rest.'}`
     const below = state.whole ? 'all that is added' : 'added, without the common vector'
     const room = layout.wide ? panel.width + 8 : layout.width - panel.x, lines = linesOf(below, room, 11).length

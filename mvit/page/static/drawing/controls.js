@@ -8,9 +8,10 @@ let groups = 0
 // Some choices of which one holds: [[words, value, remark], …].
 export function choice(label, options, chosen, choose, classes = '') {
     const name = `network-drawing-${groups++}`
-    return html('fieldset', {class: `choice ${classes}`}, html('legend', {}, label), ...options.map(([words, value, remark]) =>
-        html('label', {}, html('input', {type: 'radio', name, checked: value === chosen, change: () => choose(value)}),
-             html('span', {}, words, remark ? html('small', {}, remark) : null))))
+    const option = ([words, value, remark]) => html('label', {},
+        html('input', {type: 'radio', name, checked: value === chosen, change: () => choose(value)}),
+        html('span', {}, words, remark ? html('small', {}, remark) : null))
+    return html('fieldset', {class: `choice ${classes}`}, html('legend', {}, label), ...options.map(option))
 }
 
 export function toggle(words, on, flip, {remark, label} = {}) {
@@ -29,14 +30,14 @@ export function blockControls(model, state, {choose, close, flight, narrow}) {
         return flies ? html('div', {class: 'controls'}, flight.element) : ''
     return html('div', {class: 'controls'},
         html('h3', {}, `Block ${block.number}`),
-        narrow ? choice('Step', [['Convolution', 'convolution'], ['Unfold', 'unfold'], ['Attention', 'attention'],
-                                 ['Fold', 'fold'], ['Output', 'output']], state.panel, panel => choose({panel}), 'panels') : null,
+        narrow ? choice('Step', ['Convolution', 'Unfold', 'Attention', 'Fold', 'Output'].map(step =>
+            [step, step.toLowerCase()]), state.panel, panel => choose({panel}), 'panels') : null,
         choice('Layer', layers, state.layer, layer => choose({layer})),
         choice('Head', [['mean', -1], ...Array.from({length: layer.heads}, (_, i) => [String(i + 1), i])],
                state.head, head => choose({head})),
         flies ? flight.element : null,
-        html('button', {type: 'button', class: 'plain close', 'aria-label': `Close block ${block.number}`, click: close},
-             'Close'))
+        html('button', {type: 'button', class: 'plain close', click: close,
+                        'aria-label': `Close block ${block.number}`}, 'Close'))
 }
 
 // Play, step and scrub; `time` is 0 in the map, 1 in the rows, 2 back in the map.

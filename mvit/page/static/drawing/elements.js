@@ -31,7 +31,8 @@ export function text(x, y, words, attributes = {}) {
 const ruler = typeof document === 'undefined' ? null : document.createElement('canvas').getContext('2d')
 
 export function widthOf(words, size = 12, weight = 400) {
-    ruler.font = `${weight} ${size}px ${getComputedStyle(document.querySelector('.network-drawing') ?? document.body).fontFamily}`
+    const {fontFamily} = getComputedStyle(document.querySelector('.network-drawing') ?? document.body)
+    ruler.font = `${weight} ${size}px ${fontFamily}`
     return ruler.measureText(words).width
 }
 

@@ -39,10 +39,11 @@ export function buildExperiments(model, store, token) {
     const buttons = html('div', {class: 'buttons'}), outcome = html('p', {class: 'outcome', 'aria-live': 'polite'})
     const bars = html('div', {class: 'bars-beside'})
     const note = model.costs ? html('p', {class: 'note'},
-        `Points: by how much accuracy changes with each experiment on ${measuredOn(model.costs)}, of which the network has ` +
-        `${percent(model.costs.accuracy, 1)} right; 95 % intervals in brackets.`) : null
+        `Points: by how much accuracy changes with each experiment on ${measuredOn(model.costs)}, of which the ` +
+        `network has ${percent(model.costs.accuracy, 1)} right; 95 % intervals in brackets.`) : null
     const element = html('section', {class: 'experiments', 'aria-label': 'Experiments'},
-        html('h3', {}, 'Experiments'), html('div', {class: 'bench'}, html('div', {}, buttons, note), html('div', {}, bars, outcome)))
+        html('h3', {}, 'Experiments'),
+        html('div', {class: 'bench'}, html('div', {}, buttons, note), html('div', {}, bars, outcome)))
     const flip = (kind, place) => () => {
         const {experiment} = store.state
         store.change({experiment: {...experiment, [kind]: flipped(experiment[kind], place)}})
@@ -58,7 +59,7 @@ export function buildExperiments(model, store, token) {
             const on = (kind, place) => experiment[kind].some(each => same(each, place))
             const every = model.blocks.flatMap(each => each.layers.map((_, i) => [each.index, i]))
             const all = every.every(place => on('uniform', place))
-            const patch = patchInPicture(opened, model.size, token())
+            const patch = patchInPicture(opened, model.size, token()), ofPatch = remark('covered', {patch: patch[2]})
             const everywhere = points(model.costs?.uniform_everywhere, {interval: true})
             buttons.replaceChildren(
                 row('Make attention uniform',
@@ -70,9 +71,9 @@ export function buildExperiments(model, store, token) {
                     `${head + 1}`, on('muted', [block, layer, head]), flip('muted', [block, layer, head]), {
                         label: `Mute head ${head + 1}`,
                         remark: remark('muted', {block: block + 1, layer: layer + 1, head: head + 1})}))),
-                row('Cover in the picture', toggle('the patch of the token', on('covered', patch), flip('covered', patch), {
-                    remark: costOf(model.costs, 'covered', {patch: patch[2]}) &&
-                        `${remark('covered', {patch: patch[2]})} for a random one`})),
+                row('Cover in the picture', toggle('the patch of the token', on('covered', patch),
+                                                   flip('covered', patch), {
+                                                       remark: ofPatch && `${ofPatch} for a random one`})),
                 isChanged(experiment) ? html('button', {type: 'button', class: 'plain', click: () =>
                     store.change({experiment: {uniform: [], muted: [], covered: []}})}, 'Undo all experiments') : '')
         }

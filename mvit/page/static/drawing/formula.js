@@ -35,15 +35,19 @@ export class Formula {
             this.strips[name] = cells
             this.element.append(text(left - 8, at + height / 2, words, {
                 class: 'small', 'text-anchor': 'end', 'dominant-baseline': 'central'}), ...cells)
-            this.ends[name] = text(left + d * cell + 4, at + height / 2, '', {class: 'small', 'dominant-baseline': 'central'})
+            this.ends[name] = text(left + d * cell + 4, at + height / 2, '', {
+                class: 'small', 'dominant-baseline': 'central'})
             this.element.append(this.ends[name])
         }
         const row = height + 7
         strip('q', x + label, top, wide ? 'query q' : 'q')
         strip('k', x + label, top + row, wide ? 'key k' : 'k')
         strip('product', x + label, top + 2 * row, wide ? 'product' : 'q × k')
-        if (wide) strip('v', x + label + d * cell + 366, top + 2 * row, 'value v')
-        if (wide) this.element.append(text(x + label + d * cell + 366, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
+        if (wide) {
+            const far = x + label + d * cell + 366
+            strip('v', far, top + 2 * row, 'value v')
+            this.element.append(text(far, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
+        }
         this.numbers = [0, 1, 2].map(i => text(0, 0, '', {class: 'number'}))
         const right = x + label + d * cell + 56
         this.numbers.forEach((element, i) => set(element, wide

@@ -83,7 +83,8 @@ function narrowBlock(width, top, block, {panel: which, walk, pins}) {
     } else if (which === 'attention') {
         const side = Math.min(width, walk === null ? 300 : 192)  // with its caption on one screen
         add('tokens', (width - side) / 2, side, side)
-        add('heads', 0, width, Math.min(Math.ceil((width - 24) / 4) + 14, walk === null ? 104 : 84) * (pins.length > 1 ? 2 : 1))
+        const line = Math.min(Math.ceil((width - 24) / 4) + 14, walk === null ? 104 : 84)
+        add('heads', 0, width, pins.length > 1 ? 2 * line : line)
     } else if (which === 'fold') {
         add('rows', 0, width, row)
         add('added', (width - half) / 2, half, half)

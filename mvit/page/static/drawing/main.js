@@ -9,7 +9,7 @@ import {drawBlock} from './block.js'
 import {Flight} from './flight.js'
 import {AttentionView} from './attention.js'
 import {Formula, pairOf} from './formula.js'
-import {followPointer, tokenAt} from './pointer.js'
+import {followPointer, surface, tokenAt} from './pointer.js'
 import {pressed} from './keys.js'
 import {blockControls, flightControls, mapControls} from './controls.js'
 import {buildExamples} from './examples.js'
@@ -19,10 +19,11 @@ import {saving} from './save.js'
 
 const EMPTY = 'There is no picture yet.'
 
-// In an element: `props.value` is what the server sends about a picture, `watch` tells of a new one, `server.experiment`
-// answers one, `trigger` tells the page of an example that is chosen. All but the first two may be missing.
+// In an element: `props.value` is what the server sends about a picture, `watch` tells of a new one,
+// `server.experiment` answers one, `trigger` tells the page of an example. All but the first two may be missing.
 export function mount({element, props, watch, server, trigger, state}) {
-    const root = element.querySelector('.network-drawing') ?? element.appendChild(html('div', {class: 'network-drawing'}))
+    const root = element.querySelector('.network-drawing')
+        ?? element.appendChild(html('div', {class: 'network-drawing'}))
     const drawing = new Drawing(root, {experiment: server?.experiment, trigger, examples: props.examples ?? [],
         upload: props.own ? () => document.querySelector(props.own).click() : null})
     root.drawing = drawing
@@ -38,7 +39,8 @@ export class Drawing {
         this.store = new Store()
         this.store.listen((changes, how) => this.changed(changes, how))
         this.examples = buildExamples(examples, example => this.choose({
-            example: example === examples[0].name ? null : example, weights: this.description?.link.weights ?? null}), upload)
+            example: example === examples[0].name ? null : example,
+            weights: this.description?.link.weights ?? null}), upload)
         this.figure = html('div', {class: 'figure'})
         this.tools = html('div', {class: 'tools'})
         this.live = html('p', {class: 'unseen', 'aria-live': 'polite'})
@@ -97,7 +99,8 @@ export class Drawing {
         if (state.walk === null) return state
         const {state: about, time} = this.steps[state.walk]
         this.time = time ?? 1
-        return state.block === null ? {...state, ...about} : {...state, panel: about.panel ?? state.panel, quiet: Boolean(about.quiet)}
+        return state.block === null ? {...state, ...about}
+            : {...state, panel: about.panel ?? state.panel, quiet: Boolean(about.quiet)}
     }
 
     changed(changes, {silent}) {
@@ -174,10 +177,7 @@ export class Drawing {
             this.formula = new Formula(this.layout.formula, this.layout.wide)
             this.svg.append(this.formula.element)
         }
-        if (tokens) this.svg.append(svg('rect', {
-            x: tokens.x, y: tokens.y, width: tokens.width, height: tokens.height, class: 'surface', tabindex: 0,
-            role: 'application', 'data-key': 'tokens', 'aria-label': `The tokens of block ${this.scene.block.number}: ` +
-            'arrow keys move, Enter pins, Escape lets go'}))
+        if (tokens) this.svg.append(surface(tokens, this.scene.block.number))
         followPointer(this.svg, (x, y) => tokenAt(this.scene, this.view.heads, x, y), {
             hover: (place, event) => this.hover(place, event), pin: (place, how) => this.pin(place, how)})
     }

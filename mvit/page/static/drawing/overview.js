@@ -64,7 +64,8 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
                 text(x, top + thumb + 50, megaflops(stage.flops), {class: 'quiet'})] : null,
         withRows && stage.probe ? bars(x, overview, stage.probe.answer) : null,
         withRows && stage.probe && wide
-            ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'}) : null)
+            ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'})
+            : null)
 }
 
 // An arrow as thick as the work behind it.
@@ -72,7 +73,8 @@ function arrow(from, to, y, share, {wide}) {
     const [left, right] = wide ? [from + 10, to - 18] : [from + 1, to - 2]
     const half = wide ? 1 + 4 * share : 0.75
     return svg('path', {class: 'arrow', d: wide
-        ? `M${left} ${y - half}H${right - 6}V${y - half - 3}L${right} ${y}L${right - 6} ${y + half + 3}V${y + half}H${left}Z`
+        ? `M${left} ${y - half}H${right - 6}V${y - half - 3}L${right} ${y}` +
+          `L${right - 6} ${y + half + 3}V${y + half}H${left}Z`
         : `M${left} ${y - half}H${right}V${y + half}H${left}Z`})
 }
 
@@ -106,8 +108,11 @@ function theAnswer({overview, width}, model, result) {
     if (withRows) parts.push(
         wide ? text(x, rowsTop - 7, result ? 'the network, and dashed before' : 'the network', {class: 'small'}) : null,
         answerBars({x, top: rowsTop, width: width - x, row, names: wide ? 74 : 0, roomy: wide}, model, result))
-    else if (!wide) parts.push(text(x + thumb + 5, top + thumb / 2 - 4, shortened(name, width - x - thumb - 5, 11), {class: 'small'}),
-                    text(x + thumb + 5, top + thumb / 2 + 11, percent(model.answer[best], 0), {class: 'small'}))
+    else if (!wide) {
+        const right = x + thumb + 5
+        parts.push(text(right, top + thumb / 2 - 4, shortened(name, width - right, 11), {class: 'small'}),
+                   text(right, top + thumb / 2 + 11, percent(model.answer[best], 0), {class: 'small'}))
+    }
     return svg('g', {class: 'answer'}, parts)
 }
 

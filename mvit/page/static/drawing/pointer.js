@@ -1,5 +1,13 @@
 // Pointer and touch on the tokens: what is hovered and pinned.
 
+import {svg} from './elements.js'
+
+// Over the map's tokens, what the keys and readers of the screen go to.
+export function surface({x, y, width, height}, number) {
+    return svg('rect', {x, y, width, height, class: 'surface', tabindex: 0, role: 'application', 'data-key': 'tokens',
+        'aria-label': `The tokens of block ${number}: arrow keys move, Enter pins, Escape lets go`})
+}
+
 // The token under a point of the drawing, as [row, column]; null where there is none.
 export function tokenAt({panels, block}, heads, x, y) {
     for (const panel of [panels.tokens, panels.added, panels.passed_on, panels.given, ...heads]) {
@@ -12,7 +20,8 @@ export function tokenAt({panels, block}, heads, x, y) {
 }
 
 function tokenInRows(panel, block, x, y) {
-    if (x < panel.x - 4 || y < panel.y - 4 || x > panel.x + panel.width + 4 || y > panel.y + panel.height + 4) return null
+    const right = panel.x + panel.width, bottom = panel.y + panel.height
+    if (x < panel.x - 4 || y < panel.y - 4 || x > right + 4 || y > bottom + 4) return null
     let best = null, nearest = (panel.cell * 0.5 + 12) ** 2
     for (let p = 0; p < block.P; p++) for (let n = 0; n < block.N; n++) {
         const [left, top] = panel.sequenceCorner(p, n)

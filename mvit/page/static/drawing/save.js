@@ -27,7 +27,8 @@ export function asSVG(drawn, background) {
     copy.setAttribute('width', width + 32)
     copy.setAttribute('height', height + 32)
     const paper = document.createElementNS('http://www.w3.org/2000/svg', 'rect')
-    for (const [name, value] of Object.entries({x: -16, y: -16, width: width + 32, height: height + 32, fill: background}))
+    const all = {x: -16, y: -16, width: width + 32, height: height + 32, fill: background}
+    for (const [name, value] of Object.entries(all))
         paper.setAttribute(name, value)
     copy.prepend(paper)
     return new XMLSerializer().serializeToString(copy)
@@ -55,7 +56,8 @@ export function asPage(description, state) {
 <script>${safe(window.networkDrawing.source)}</script>
 <script>document.body.classList.toggle('dark', matchMedia('(prefers-color-scheme: dark)').matches)
 networkDrawing.mount({element: document.querySelector('#drawing'),
-    props: {value: ${safe(JSON.stringify({...description, subject: null}))}}, state: ${safe(JSON.stringify(state))}})</script>
+    props: {value: ${safe(JSON.stringify({...description, subject: null}))}},
+    state: ${safe(JSON.stringify(state))}})</script>
 </body></html>
 `
 }
@@ -72,13 +74,15 @@ export function saving(drawing) {
     const button = (words, click) => html('button', {type: 'button', class: 'plain', click}, words)
     const paper = () => getComputedStyle(drawing.root).getPropertyValue('--paper').trim() || '#fff'
     const svgText = () => asSVG(drawing.svg, paper())
+    const whole = () => asPage(drawing.description, drawing.store.state)
+    const link = async () => { said.textContent = await copied(drawing.description) }
     const said = html('span', {class: 'note', role: 'status'})
     return html('section', {class: 'saving', 'aria-label': 'Undo, link, save'},
         button('Undo', () => drawing.store.undo()),
-        drawing.trigger ? button('Copy link', async () => { said.textContent = await copied(drawing.description) }) : '',
+        drawing.trigger ? button('Copy link', link) : '',
         button('Save as SVG', () => download(svgText(), 'network.svg', 'image/svg+xml')),
         button('Save as PNG', async () => download(await asPNG(svgText()), 'network.png')),
-        button('Save as a page', () => download(asPage(drawing.description, drawing.store.state), 'network.html', 'text/html')),
+        button('Save as a page', () => download(whole(), 'network.html', 'text/html')),
         said)
 }
 
