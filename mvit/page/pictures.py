@@ -40,7 +40,7 @@ def figure_output(alt_text: str, **options: Any) -> gr.Image:
 
 def as_png(figure: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    figure.save(buffer, "PNG", compress_level=1)  # a click waits for it
+    figure.save(buffer, "PNG", compress_level=1)  # somebody waits for it
     return buffer.getvalue()
 
 

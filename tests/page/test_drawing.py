@@ -73,7 +73,7 @@ def page(shared):
     assert wrong == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def phone(browser, server):
     page, wrong = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     yield page
@@ -249,6 +249,7 @@ def test_by_keyboard_alone(page):
 @pytest.mark.parametrize("width", [390, 320])
 def test_on_a_phone_by_touch(phone, width):
     phone.set_viewport_size({"width": width, "height": 844})
+    chosen(phone, "")
     phone.locator("[data-stage='block 3']").tap()
     phone.touchscreen.tap(*middle_of(phone, 2, 5))
     assert state_of(phone) == "block=3&layer=2&token=3.6"
@@ -334,6 +335,8 @@ def test_an_experiment_that_is_none_is_answered_in_words(classifier, seen):
 
 
 def test_the_walk_is_captions_on_the_drawing_each_within_reach(page):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
     page.get_by_role("button", name="Take the walk").click()
     titles = ("Why convolution", "Why attention", "Patches", "Unfold", "Attend", "Fold", "Answer", "Now you")
     for title in titles:
@@ -347,6 +350,7 @@ def test_the_walk_is_captions_on_the_drawing_each_within_reach(page):
     assert "sum to 100 %" in caption and "6.3 %" in caption
     page.get_by_role("button", name="Leave").click()
     assert "walk" not in state_of(page)
+    assert asked == []  # all of it is in the browser
 
 
 def test_a_caption_and_its_figure_are_on_one_phone_screen(page):

@@ -18,11 +18,11 @@ export class AttentionView {
         const many = scene.block.N
         this.arcs = [tokens, rows].map(panel =>
             panel ? ['first', 'second'].map(which => this.buildArcs(many, which)) : null)
-        this.keyOutline = svg('rect', {class: 'outline key', display: 'none'})
+        this.keyOutline = outline('key')
         this.labels = [0, 1].map(() => text(0, 0, '', {class: 'arc-label', display: 'none'}))
         this.element.append(this.under, ...this.heads.map(head => head.element),
                             ...this.arcs.flatMap(pair => pair ? pair.map(arc => arc.element) : []),
-                            ...this.outlines.flatMap(each => each.map(({rect}) => rect)), this.keyOutline,
+                            ...this.outlines.flatMap(each => each.map(({outline}) => outline)), this.keyOutline,
                             ...this.labels)
     }
 
@@ -57,7 +57,7 @@ export class AttentionView {
             (row, column) => [column * thumb / block.columns, top + row * thumb / block.rows, thumb / block.columns,
                               thumb / block.rows],
         ].filter(Boolean)
-        return places.map(at => ({at, rect: svg('rect', {class: `outline ${which}`, display: 'none'})}))
+        return places.map(at => ({at, outline: outline(which)}))
     }
 
     buildArcs(count, which) {
@@ -71,7 +71,7 @@ export class AttentionView {
         this.hatch(tokens)
         this.labels.forEach(label => set(label, {display: 'none'}))
         this.outlines.forEach((places, i) =>
-            places.forEach(({at, rect}) => this.outline(rect, queries[i] && at(...queries[i]))))
+            places.forEach(({at, outline}) => this.outline(outline, queries[i] && at(...queries[i]))))
         const {tokens: map} = this.scene.panels
         this.outline(this.keyOutline, key && map && [...map.corner(...key), map.w, map.h])
         ;[0, 1].forEach(i => this.drawArcs(i, tokens[i], head))
@@ -80,10 +80,12 @@ export class AttentionView {
             group.classList.toggle('chosen', Number(group.dataset.head) === head))
     }
 
-    outline(rect, place) {
-        if (!place) return set(rect, {display: 'none'})
+    outline(element, place) {
+        set(element, {display: place ? null : 'none'})
+        if (!place) return
         const [x, y, width, height] = place, out = Math.min(width, height) > 8 ? 1 : 1.5
-        set(rect, {x: x - out, y: y - out, width: width + 2 * out, height: height + 2 * out, display: null})
+        for (const rect of element.children)
+            set(rect, {x: x - out, y: y - out, width: width + 2 * out, height: height + 2 * out})
     }
 
     // The tokens of other sequences are no keys: hatched, which is not the same as a weight of zero.
@@ -140,6 +142,11 @@ export class AttentionView {
         })
         element.dataset.shown = `${token.p},${token.n}`
     }
+}
+
+// A line around a token, with a halo, so that it shows on dark and on bright.
+function outline(which) {
+    return svg('g', {class: `outline ${which}`, display: 'none'}, svg('rect', {class: 'halo'}), svg('rect', {class: 'line'}))
 }
 
 // A curve that leans up, the more the farther it goes.
