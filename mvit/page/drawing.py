@@ -4,7 +4,7 @@ The program is the ES modules in ``static/drawing/``. They reach the browser as 
 need no address: the page works behind whatever path it is served at, and the drawing can be saved as a page that works
 from a disk. In the browser, ``document.querySelector('.network-drawing').drawing.state`` reads and sets what is
 chosen, as text (``block=3&layer=2&head=1&token=4.5&walk=5``, counted from 1); an event ``drawing:state`` on that
-element, which bubbles, tells of every change.
+element, which bubbles, tells of what a visitor has changed.
 """
 
 import json

@@ -33,11 +33,11 @@ def described(pixels: str, checkpoint: str) -> str:
 
 @made_once(maxsize=32)  # of 400 kB; above all the picture that everybody begins with
 def _described(pixels: str, checkpoint: str, _version: tuple) -> str:
-    classifier, picture = usable(checkpoint), unpack(pixels)
-    seen = to_network_size(picture, classifier.model.config.image_size)
-    example = next((name for name in names() if packed_example(name, picture.width) == pixels), YOURS)
+    classifier = usable(checkpoint)
+    size = classifier.model.config.image_size
+    example = next((name for name in names() if packed_example(name, size) == pixels), YOURS)
     return json.dumps({
-        **describe_picture(classifier, seen, Probes.load(checkpoint), read_costs(Path(checkpoint)),
+        **describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(checkpoint), read_costs(Path(checkpoint)),
                            {"pixels": pixels, "checkpoint": checkpoint}),
         "example": example, "link": link(example, checkpoint)}, allow_nan=False)
 

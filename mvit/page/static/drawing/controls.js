@@ -6,7 +6,7 @@ import {costOf, points} from './costs.js'
 let groups = 0
 
 // Some choices of which one holds: [[words, value, remark], …].
-export function choice(label, options, chosen, choose, classes = '') {
+function choice(label, options, chosen, choose, classes = '') {
     const name = `network-drawing-${groups++}`
     const option = ([words, value, remark]) => html('label', {},
         html('input', {type: 'radio', name, checked: value === chosen, change: () => choose(value)}),

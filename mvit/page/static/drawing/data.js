@@ -1,6 +1,6 @@
 // What the server sends about one picture, unpacked; and the attention that follows from queries and keys.
 
-export function unpack(packed) {
+function unpack(packed) {
     const bytes = bytesOf(packed.data)
     const whole = packed.bits === 8 ? bytes : new Uint16Array(bytes.buffer)
     const values = new Float32Array(whole.length), row = whole.length / packed.low.length

@@ -30,7 +30,7 @@ export function text(x, y, words, attributes = {}) {
 
 const ruler = typeof document === 'undefined' ? null : document.createElement('canvas').getContext('2d')
 
-export function widthOf(words, size = 12, weight = 400) {
+function widthOf(words, size = 12, weight = 400) {
     const {fontFamily} = getComputedStyle(document.querySelector('.network-drawing') ?? document.body)
     ruler.font = `${weight} ${size}px ${fontFamily}`
     return ruler.measureText(words).width

@@ -25,7 +25,7 @@ export async function answerAfter(ask, description, change) {
 }
 
 // The part of the picture that a token's patch stands for: [row, column, height, width] in pixels.
-export function patchInPicture(block, size, [row, column]) {
+function patchInPicture(block, size, [row, column]) {
     const span = (at, side, count) => {
         const first = Math.floor(at / side) * side
         const [from, to] = [first, first + side].map(edge => Math.min(Math.round(edge * size / count), size))

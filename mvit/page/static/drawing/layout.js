@@ -1,7 +1,7 @@
 // Where everything stands, in pixels: a wide drawing has all panels of a block in one row, a narrow one some at a time.
 
 export const WIDE = 720
-export const PANELS = {  // of a narrow drawing
+const PANELS = {  // of a narrow drawing
     convolution: ['given', 'tokens'], unfold: ['tokens', 'rows'], attention: ['tokens', 'heads'],
     fold: ['rows', 'added'], output: ['added', 'passed_on'],
 }

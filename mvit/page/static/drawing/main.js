@@ -33,7 +33,7 @@ export function mount({element, props, watch, server, trigger, state}) {
     return drawing
 }
 
-export class Drawing {
+class Drawing {
     constructor(root, {experiment, trigger, examples, upload}) {
         Object.assign(this, {root, ask: experiment, trigger, hovered: null, time: 1})
         this.store = new Store()

@@ -14,7 +14,7 @@ export function drawOverview(layout, model, state, {openBlock, result}) {
         theAnswer(layout, model, result))
 }
 
-export function titleOf(stage) {
+function titleOf(stage) {
     return stage.name[0].toUpperCase() + stage.name.slice(1)
 }
 

@@ -9,7 +9,7 @@ const WRITTEN = {  // the styles that a file needs, and what they are by themsel
     'stroke-linecap': 'butt', 'stroke-linejoin': 'miter', 'image-rendering': 'auto', 'font-variant-numeric': 'normal',
 }
 
-export function asSVG(drawn, background) {
+function asSVG(drawn, background) {
     const copy = drawn.cloneNode(true)
     const [originals, copies] = [drawn, copy].map(each => [each, ...each.querySelectorAll('*')])
     originals.forEach((original, i) => {
@@ -34,7 +34,7 @@ export function asSVG(drawn, background) {
     return new XMLSerializer().serializeToString(copy)
 }
 
-export async function asPNG(svgText, scale = 2) {
+async function asPNG(svgText, scale = 2) {
     const image = new Image()
     image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText)}`
     await image.decode()
@@ -45,7 +45,7 @@ export async function asPNG(svgText, scale = 2) {
 }
 
 // A page with the drawing at work: the program, the numbers of this picture, and the state that it is in.
-export function asPage(description, state) {
+function asPage(description, state) {
     const safe = text => text.replaceAll('</', '<\\/')
     return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -62,7 +62,7 @@ networkDrawing.mount({element: document.querySelector('#drawing'),
 `
 }
 
-export function download(content, name, type) {
+function download(content, name, type) {
     const url = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], {type}))
     const link = Object.assign(document.createElement('a'), {href: url, download: name})
     link.click()
