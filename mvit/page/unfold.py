@@ -36,10 +36,9 @@ def _described(pixels: str, checkpoint: str, _version: tuple) -> str:
     classifier = usable(checkpoint)
     size = classifier.model.config.image_size
     example = next((name for name in names() if packed_example(name, size) == pixels), YOURS)
-    return json.dumps({
-        **describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(checkpoint), read_costs(Path(checkpoint)),
-                           {"pixels": pixels, "checkpoint": checkpoint}),
-        "example": example, "link": link(example, checkpoint)}, allow_nan=False)
+    description = describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(checkpoint),
+                                   read_costs(Path(checkpoint)), {"pixels": pixels, "checkpoint": checkpoint})
+    return json.dumps({**description, "example": example, "link": link(example, checkpoint)}, allow_nan=False)
 
 
 def experiment(request: Any) -> dict:
