@@ -66,6 +66,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", metavar="PATH",
                         help="folder with train/<class>/ and test/<class>/ (default: download CIFAR-10 into data/)")
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
+    parser.add_argument("--log", choices=("tensorboard",),
+                        help="also write event files below runs/tensorboard, to be watched in a browser (an extra: pip "
+                             "install tensorboard)")
     parser.add_argument("--output", type=Path, metavar="PATH",
                         help="folder for the checkpoint: missing, empty, or with an earlier one, which is replaced at "
                              "the end (default: checkpoints/<recipe>)")
@@ -94,7 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
     command = shlex.join([*launcher, "train.py", *(sys.argv[1:] if arguments is None else arguments)])
     try:
         device = pick_device(options.device)
-        run(settings_for(options, device), options.data, options.output, device, command, options.resume)
+        run(settings_for(options, device), options.data, options.output, device, command, options.resume,
+            bool(options.log))
     except (DataError, OutputError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -2,6 +2,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test waits for a network
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # workers with two threads each on two cores would wait for each other
 
 from pathlib import Path
 
@@ -12,7 +14,15 @@ from PIL import Image
 
 from mvit import MobileViTConfig, StageConfig
 
+TESTS = Path(__file__).parent
 CLASSES = ("blue", "green", "red")
+
+
+def pytest_collection_modifyitems(items):
+    """For ``-n 2 --dist loadgroup``: what shares the page's server is one worker's, and each other file's tests."""
+    for item in items:
+        group = "page" if "page" in item.path.relative_to(TESTS).parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """``python -m mvit.benchmark``: what networks cost, MobileViT-XXS and ResNet-50 at the same input."""
 
 import argparse
+import math
 import os
 import platform
 import signal
@@ -24,10 +25,11 @@ from mvit.storage.formats import Benchmark, Measurement
 
 
 def run(checkpoint: Path, variants: list[str], devices: list[torch.device], against: tuple[str, ...] = (),
-        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress, quick: bool = False) -> Benchmark:
+        rounds: int = 15, repeats: int = 20, progress: Progress = no_progress, quick: bool = False,
+        limit: float = math.inf) -> Benchmark:
     """The whole comparison on these devices, one after the other: what ``benchmark.json`` holds.
 
-    Quick: one picture at a time only, neither batches nor memory.
+    Quick: one picture at a time only, neither batches nor memory. Limit: see :func:`measure`, for each device.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -38,7 +40,7 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
     notes: list[str] = []
     for device in devices:
         memory = {c.name: None if quick else peak_memory(c.name, checkpoint, device) for c in contestants}
-        measured, missing = measure(contestants, variants, device, rounds, repeats, progress, not quick)
+        measured, missing = measure(contestants, variants, device, rounds, repeats, progress, not quick, limit)
         models += [{**model, "peak_memory": memory[model["name"]]} for model in measured]
         notes += missing
     if not models:
@@ -84,6 +86,8 @@ def main(arguments: list[str] | None = None) -> int:
                         help="only this; may be repeated (default: cpu, and cuda where there is one)")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns each network has (default: 15)")
     parser.add_argument("--quick", action="store_true", help="one picture at a time only: no batches, no memory")
+    parser.add_argument("--seconds", type=float, metavar="S", default=math.inf,
+                        help="on each device begin no further turn after S seconds (default: no limit)")
     parser.add_argument("--attended", action="store_true",
                         help="end when standard input does: with the program that started it, however that ends")
     parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "benchmark.json",
@@ -96,7 +100,8 @@ def main(arguments: list[str] | None = None) -> int:
     devices = options.device or ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
     try:
         result = run(options.checkpoint, options.variant or list(VARIANTS), list(map(torch.device, devices)),
-                     tuple(options.against), options.rounds, progress=show_progress, quick=options.quick)
+                     tuple(options.against), options.rounds, progress=show_progress,
+                     quick=options.quick, limit=options.seconds)
     except (CheckpointError, UnavailableError, RuntimeError) as error:
         print(str(error).splitlines()[0], file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ once, so that whatever else the machine is doing falls on all alike.
 
 import contextlib
 import itertools
+import math
 import multiprocessing
 import re
 import resource
@@ -76,8 +77,8 @@ def seconds(forward: Forward, x: Tensor, repeats: int) -> list[float]:
 
 @torch.inference_mode()
 def measure(contestants: list[Contender], variants: list[str], device: torch.device, rounds: int = 15,
-            repeats: int = 20, progress: Progress = no_progress, batches: bool = True) -> tuple[list[Measurement],
-                                                                                                   list[str]]:
+            repeats: int = 20, progress: Progress = no_progress, batches: bool = True,
+            limit: float = math.inf) -> tuple[list[Measurement], list[str]]:
     """Time every network in every variant, interleaved.
 
     Args:
@@ -88,12 +89,13 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
         repeats: pictures a turn, one at a time. A batch of 64 is timed in every third turn.
         progress: wraps what is gone through, and is told what that is, to show how far it has come.
         batches: time batches too; they take most of the time.
+        limit: seconds from the beginning after which no further round begins; there is always one.
 
     Returns:
         (records, notes): a record for each network, variant and number of threads, as ``benchmark.json`` holds them
         under ``models``; and in words what could not be measured.
     """
-    all_threads = torch.get_num_threads()
+    all_threads, end = torch.get_num_threads(), time.monotonic() + limit
     entries, notes = [], []
     for contender, variant in progress(list(itertools.product(contestants, variants)), "preparing the networks"):
         for threads in sorted({1, all_threads}) if device.type == "cpu" else [all_threads]:
@@ -108,6 +110,8 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
                 break
     picture, pictures = (torch.randn(count, 3, 32, 32, device=device) for count in (1, BATCH))
     for turn in progress(range(rounds), "measuring"):
+        if turn and time.monotonic() > end:
+            break
         for entry in entries:
             torch.set_num_threads(entry.threads)
             seconds(entry.single, picture, 2)  # the caches still hold the network before this one

@@ -6,7 +6,8 @@ import sys
 
 from mvit.data.images import DataError, hold_out, load_split
 from mvit.data.pictures import FIT
-from mvit.evaluation.accuracy import as_table, cut_and_fit, evaluate, with_classes_of
+from mvit.evaluation.accuracy import as_table, cut_and_fit, evaluate, predict, with_classes_of
+from mvit.evaluation.mistakes import as_lines, worst_mistakes
 from mvit.model import CheckpointError, MobileViT
 
 
@@ -30,8 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
                         help="cut the images to this aspect first, and fit them to a square again by --fit")
     parser.add_argument("--fit", choices=("crop", "letterbox"), default=FIT,
                         help="how they are fitted (default: %(default)s, as on the page)")
+    parser.add_argument("--worst", metavar="N", type=int,
+                        help="also list the N images that are answered wrongly with the most confidence, by file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args(arguments)
+    if options.worst is not None and options.worst < 1:
+        parser.error("--worst is at least 1")
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
         split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size)
@@ -40,11 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
         if options.aspect:
             width, height = options.aspect
             split = cut_and_fit(split, width, height, options.fit)
-        result = evaluate(model, with_classes_of(model, split))
+        split = with_classes_of(model, split)
+        logits = predict(model, split)
+        result = evaluate(model, split, logits)
     except (CheckpointError, DataError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps(result, indent=2) if options.json else as_table(result))
+    worst = worst_mistakes(model, split, logits, options.worst) if options.worst else []
+    if options.json:
+        print(json.dumps({**result, "worst": worst} if options.worst else result, indent=2))
+    else:
+        print(as_table(result), *(["", as_lines(worst)] if options.worst else []), sep="\n")
     return 0
 
 

@@ -35,6 +35,7 @@ class Split:
         images: uint8, (N, 3, size, size), in channels_last memory order.
         labels: int64, (N,).
         lossless: bool, (N,): stored without loss (PNG and the like, not JPEG).
+        files: where each lies, in the folder that was given; for CIFAR-10's own files, which hold many, its number.
     """
 
     name: str
@@ -42,12 +43,15 @@ class Split:
     images: Tensor
     labels: Tensor
     lossless: Tensor
+    files: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: Tensor | slice) -> "Split":
-        return replace(self, images=self.images[index], labels=self.labels[index], lossless=self.lossless[index])
+        kept = torch.arange(len(self))[index.cpu() if isinstance(index, Tensor) else index].tolist()
+        return replace(self, images=self.images[index], labels=self.labels[index], lossless=self.lossless[index],
+                       files=tuple(self.files[i] for i in kept) if self.files else ())
 
     def to(self, device: torch.device | str) -> "Split":
         return replace(self, **{name: getattr(self, name).to(device) for name in ("images", "labels", "lossless")})
@@ -101,7 +105,7 @@ def _load_canonical(split: str) -> Split:
             "run this again, or give a folder with train/<class>/ and test/<class>/ by --data PATH."
         ) from error
     return _split(f"CIFAR-10 {split} split, canonical pixels", cifar.classes, cifar.data, cifar.targets,
-                  np.ones(len(cifar), bool))
+                  np.ones(len(cifar), bool), [f"{split} image {number}" for number in range(len(cifar))])
 
 
 def _load_folder(path: Path, split: str, image_size: int) -> Split:
@@ -124,13 +128,15 @@ def _load_folder(path: Path, split: str, image_size: int) -> Split:
     source = "CIFAR-10" if tuple(folder.classes) == CIFAR10_CLASSES and len(folder) == size else path.resolve().name
     share = 1 - lossless.mean()
     kind = "lossless copy" if share == 0 else "JPEG copy" if share == 1 else f"{share:.0%} JPEG copy, the rest lossless"
-    return _split(f"{source} {split} split, {kind}", folder.classes, images, folder.targets, lossless)
+    return _split(f"{source} {split} split, {kind}", folder.classes, images, folder.targets, lossless,
+                  [file for file, _ in folder.samples])
 
 
-def _split(name: str, class_names: list[str], pixels: np.ndarray, labels: list[int], lossless: np.ndarray) -> Split:
+def _split(name: str, class_names: list[str], pixels: np.ndarray, labels: list[int], lossless: np.ndarray,
+           files: list[str]) -> Split:
     """(N, H, W, 3) bytes, as files have them, are channels_last already: only the view changes."""
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    return Split(name, tuple(class_names), images, torch.tensor(labels), torch.from_numpy(lossless))
+    return Split(name, tuple(class_names), images, torch.tensor(labels), torch.from_numpy(lossless), tuple(files))
 
 
 # --------------------------------------------------------------------------- holding out

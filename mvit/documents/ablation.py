@@ -82,6 +82,7 @@ def _spread(accuracies: list[float], images: int) -> dict[str, float | None]:
 
 
 def _same(run: Trial, **others: None) -> str:
-    """Equal for runs of equal settings. What came later was off before, and off is nothing."""
+    """Equal for runs of equal settings. What came later was off before, and off is nothing, or the whole rate."""
     settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
-    return json.dumps({name: value for name, value in settings.items() if value}, sort_keys=True)
+    return json.dumps({name: value for name, value in settings.items()
+                       if value and (name, value) != ("body_rate", 1)}, sort_keys=True)

@@ -7,6 +7,7 @@ from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
 from mvit.benchmark.results import fastest
 from mvit.documents.ablation import ablation
+from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
@@ -17,7 +18,8 @@ def with_tables(text: str, checkpoints: Path) -> str:
     """A text with those of the tables that it has a place for, as the checkpoints have them now."""
     tables: dict[str, Callable[[], str]] = {
         "figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
-        "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json")}
+        "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json"),
+        "finetuning": lambda: finetuning(checkpoints / "finetuning.json")}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
         if begin in text:

@@ -43,12 +43,13 @@ def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).sum().item() / len(labels)
 
 
-def evaluate(model: MobileViT, split: Split) -> Evaluation:
+def evaluate(model: MobileViT, split: Split, logits: Tensor | None = None) -> Evaluation:
     """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats.
 
     Confidences, and with them ``reliability``, are those after the network's temperature; the loss is before it.
+    Logits are those of :func:`predict`, for who has them already.
     """
-    logits, labels = predict(model, split).cpu(), split.labels.cpu()
+    logits, labels = (predict(model, split) if logits is None else logits).cpu(), split.labels.cpu()
     names, temperature = model.config.class_names, model.config.temperature
     confusion = (labels * len(names) + logits.argmax(1)).bincount(minlength=len(names) ** 2).view(len(names), -1)
     correct, totals = confusion.diag(), confusion.sum(1)

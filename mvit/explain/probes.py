@@ -129,7 +129,7 @@ def train_probes(model: MobileViT, train: Split, test: Split) -> Probes:
     train_features, test_features = (pooled_features(model, split.images) for split in (train, test))
     weights, accuracy = {}, {}
     for name, features in train_features.items():
-        weights[name] = fit_probe(features, train.labels, len(model.config.class_names))
-        predicted = F.linear(test_features[name], *weights[name]).argmax(1)
-        accuracy[name] = (predicted == test.labels).float().mean().item()
+        weights[name] = fit_probe(features.cpu(), train.labels.cpu(), len(model.config.class_names))
+        predicted = F.linear(test_features[name].cpu(), *weights[name]).argmax(1)
+        accuracy[name] = (predicted == test.labels.cpu()).float().mean().item()
     return Probes(weights, accuracy, test.name)

@@ -6,14 +6,19 @@ made for any convolutional network, so that a comparison can give each side the 
 
 import contextlib
 import copy
+import importlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
 
 Forward = Callable[[Tensor], Tensor]
 Network = TypeVar("Network", bound=nn.Module)
@@ -24,7 +29,7 @@ class UnavailableError(Exception):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Tracing and exporting talk a lot, on stdout and in warnings, of what is of no use to the person at the page."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -102,7 +107,7 @@ def frozen(model: nn.Module, example: Tensor) -> Forward:
     """
     model = to_channels_last(fold_batchnorm(model, example))
     example = example.contiguous(memory_format=torch.channels_last)
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         traced = torch.jit.freeze(torch.jit.trace(model, example))
     return lambda x: traced(x.contiguous(memory_format=torch.channels_last))
 
@@ -123,24 +128,38 @@ def compiled(model: nn.Module, example: Tensor) -> Forward:
 
 def onnx_runtime(model: nn.Module, example: Tensor) -> Forward:
     """Exported to ONNX and run by ONNX Runtime: pip install onnx onnxscript onnxruntime."""
-    try:
-        import onnxruntime
-        import onnxscript  # noqa: F401  (what torch exports with)
-    except ImportError as error:
-        raise UnavailableError("onnxruntime or onnxscript is not installed") from error
-
     if example.is_cuda:
         raise UnavailableError("only ONNX Runtime's CPU build is used here")
-    buffer = io.BytesIO()
-    with _quiet():
-        program = torch.onnx.export(copy.deepcopy(model).eval(), (example,), dynamo=True, verbose=False)
-    assert program is not None  # None is without dynamo
-    program.save(buffer)  # type: ignore[arg-type]  # declared for paths, but it writes to streams too
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    session = onnx_session(to_onnx(copy.deepcopy(model).eval(), example))
     (name,) = (argument.name for argument in session.get_inputs())
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def to_onnx(model: nn.Module, example: Tensor, **options: Any) -> "ModelProto":
+    """The network as ONNX, by torch's exporter; ``options`` are those of ``torch.onnx.export``.
+
+    Raises:
+        UnavailableError: a package that exporting or running it needs is not installed.
+    """
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise UnavailableError(f"{error.name} is not installed, which ONNX needs: "
+                                   "pip install onnx onnxscript onnxruntime.") from error
+    with quiet():
+        program = torch.onnx.export(model, (example,), dynamo=True, verbose=False, **options)
+    assert program is not None  # None is without dynamo
+    return program.model_proto
+
+
+def onnx_session(proto: "ModelProto") -> "InferenceSession":
+    """An ONNX file in ONNX Runtime, on the CPU with as many threads as torch."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 # In the order of what they ask for.

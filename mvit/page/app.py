@@ -12,7 +12,8 @@ from mvit.benchmark.costs import count_parameters
 from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture
 from mvit.model import CheckpointError
-from mvit.page.checkpoints import begun_with, choices, find_checkpoints, load_classifier, usable
+from mvit.page.attend import attend_endpoint
+from mvit.page.checkpoints import about, begun_with, choices, find_checkpoints, load_classifier, usable
 from mvit.page.classify import classify_tab, read_picture
 from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together
 from mvit.page.efficiency import efficiency_tab, shipped_benchmark
@@ -26,6 +27,7 @@ from mvit.page.unfold import example_named, unfold_tab, weights_named
 from mvit.page.uploads import guard
 from mvit.storage.files import CHECKPOINTS
 
+MOST_NAMES = 30  # of classes that are listed
 TABS = ("classify", "unfold", "efficiency", "training")
 
 
@@ -48,8 +50,9 @@ def describe(checkpoint: str) -> tuple[str, str]:
     model = usable(checkpoint).model
     size, names = model.config.image_size, model.config.class_names
     return (f"# A vision transformer with {count_parameters(model) / 1e6:.2f} M parameters\n"
-            f"MobileViT-XXS, trained on pictures of {size} × {size} pixels. See what it sees.",
-            f"Give it a picture; it says which of these it is: {', '.join(names)}.")
+            f"MobileViT-XXS, trained on pictures of {size} × {size} pixels. {about(checkpoint)}",
+            f"Give it a picture; it says which of these it is: {', '.join(names[:MOST_NAMES])}"
+            + (f", and {len(names) - MOST_NAMES:,} more." if len(names) > MOST_NAMES else "."))
 
 
 def build_page(checkpoints: list[Path]) -> gr.Blocks:
@@ -75,6 +78,7 @@ def build_page(checkpoints: list[Path]) -> gr.Blocks:
             with gr.Tab("Classify", id="classify") as classify_it:
                 task = gr.Markdown(request)
                 classify_tab(pixels, checkpoint)
+                attend_endpoint(checkpoint)
             with gr.Tab("Unfold", id="unfold", elem_id="unfold") as unfold_it:
                 unfold_tab(unfold_it, pixels, checkpoint)
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:

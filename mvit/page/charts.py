@@ -87,14 +87,17 @@ def efficiency(models: Sequence[Point]) -> Draw:
             text = (f"{quoted_one['name']}, published\n{quoted_one['fps']:.0f} FPS, {_millions(quoted_one)}\n"
                     f"{quoted_one['accuracy']:.1%} {quoted_one['what']}")
             labels.append((quoted_one, text))
-            _bubble(axes, quoted_one, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2)
+            # Accuracy on training images is no test accuracy, though it stands on the same axis: another shape.
+            marker = "D" if quoted_one["what"].startswith("training") else "o"
+            _bubble(axes, quoted_one, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2,
+                    marker=marker)
         points: list[Point] = [*models, *PUBLISHED]
         axes.set_xscale("log")
         axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
         low, high = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
         axes.set_ylim(low - 0.6 * (high - low) - 0.01, high + 0.6 * (high - low) + 0.01)
         axes.set_xlabel("images per second, batch size 1 (logarithmic)")
-        axes.set_ylabel("accuracy")
+        axes.set_ylabel("test accuracy (diamond: training accuracy)")
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
@@ -161,8 +164,11 @@ def _millions(model: Point) -> str:
     return f"{model['params'] / 1e6:.2g} M" if model["params"] < 1e6 else f"{model['params'] / 1e6:.1f} M"
 
 
-def curves(history: list[Epoch], quantity: str) -> Draw:
-    """Loss or accuracy (``quantity``) by epoch, of the training images as they ran and of those that were watched."""
+def curves(history: list[Epoch], quantity: str, before: int = 0) -> Draw:
+    """Loss or accuracy (``quantity``) by epoch, of the training images as they ran and of those that were watched.
+
+    A line marks where the first ``before`` epochs, of another run with other settings, end.
+    """
     def draw(axes: Axes) -> None:
         epochs = [record["epoch"] for record in history]
         watched = "validation" if f"validation_{quantity}" in history[-1] else "test"
@@ -172,6 +178,11 @@ def curves(history: list[Epoch], quantity: str) -> Draw:
             values, color = [record[f"{name}_{quantity}"] for record in history], BLUE if name == "train" else ORANGE
             axes.plot(epochs, values, color=color, linewidth=2, marker="o" if len(epochs) == 1 else None)
             axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va=side)
+        if before:
+            axes.axvline(before + 0.5, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (4, 3)))
+            height = 0.03 if quantity == "accuracy" else 0.93  # where the curves are not
+            axes.annotate(f"other settings after epoch {before} ", (before + 0.5, height), fontsize=8, ha="right",
+                          xycoords=axes.get_xaxis_transform())
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
         axes.margins(y=0.12)

@@ -7,6 +7,7 @@ import gradio as gr
 from mvit.inference.classifier import Classifier
 from mvit.model import CheckpointError
 from mvit.page.crowd import made_once
+from mvit.storage.checkpoint import Records
 from mvit.storage.files import CHECKPOINTS
 
 begun_with: list[Path] = []  # the weights that the page was built with
@@ -21,6 +22,23 @@ def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
 def choices() -> list[tuple[str, str]]:
     """(name, folder) of each checkpoint on offer, also of those trained since the page was started."""
     return [(path.name, str(path)) for path in dict.fromkeys([*begun_with, *find_checkpoints()])]
+
+
+def about(checkpoint: str) -> str:
+    """How weights came about and how good they are, in one sentence of Markdown, from their own records."""
+    records, name = Records.read(Path(checkpoint)), Path(checkpoint).name
+    parts = [f"{len(records.history)} epochs"] if records.history else []
+    if records.run:
+        settings = records.run["settings"]
+        means = {"AdamW": settings.get("optimizer") == "adamw", "Muon": settings.get("optimizer") == "muon",
+                 "RandAugment": settings.get("randaugment"), "Cutout": settings.get("cutout"),
+                 "label smoothing": settings.get("label_smoothing"),
+                 "the answers of a larger network": settings.get("teacher")}
+        parts.append("with " + ", ".join(mean for mean, used in means.items() if used))
+    how = f" trained for {' '.join(parts)}" if parts else " of which no record of the training is there"
+    good = (f"; right on {records.evaluation['accuracy']:.1%} of {records.evaluation['images']:,} images "
+            f"({records.evaluation['split']})" if records.evaluation else "")
+    return f"The weights *{name}*:{how}{good}."
 
 
 def load_classifier(checkpoint: str | Path) -> Classifier:

@@ -1,20 +1,23 @@
 """The Classify tab: a picture in, the confidence of each class out."""
 
+import html
 import time
 from functools import partial
 
 import gradio as gr
 
 from mvit.data.examples import example_files, thumbnails
-from mvit.data.pictures import PictureError, enlarge
+from mvit.data.pictures import PictureError, enlarge, load_picture
 from mvit.data.reader import Reader
 from mvit.inference.classifier import Answer
-from mvit.page.checkpoints import usable
+from mvit.page.checkpoints import choices, usable
 from mvit.page.events import AT_ONCE, LAST
-from mvit.page.pictures import figure_output, pack, picture_input
+from mvit.page.pictures import figure_output, pack, picture_input, unpack
 
+MOST_COMPARED = 4  # as many weights as are kept loaded
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
-WELCOME = "The network sees your whole picture, shrunk, with grey bars if it is not square. Here is what it gets."
+WELCOME = ("### This is an example\nGive it a picture of your own: choose, drop or paste one, anywhere on this page. "
+           "The network sees all of it, shrunk, with grey bars if it is not square.")
 
 read_picture = Reader()
 
@@ -38,10 +41,12 @@ def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
 def show_answer(file: str | None, checkpoint: str) -> tuple:
     """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
 
-    Last the picture for the Unfold tab, packed; it keeps its own when there is no new one.
+    Last the picture for the Unfold tab, packed; it keeps its own when there is no new one. Without a file all is
+    shown of the first example.
     """
     if not file:
-        return None, None, WELCOME, gr.skip()
+        answer = usable(checkpoint)(load_picture(example_files()[0]))
+        return answer.confidences, enlarge(answer.seen), WELCOME, gr.skip()
     begin = time.perf_counter()
     try:
         answer = answer_to(file, checkpoint)
@@ -69,10 +74,28 @@ def remark(answer: Answer, milliseconds: float) -> str:
     return "\n\n".join(lines)
 
 
+def compare(pixels: str, checkpoint: str) -> str:
+    """What the other weights on offer make of the same picture, as an HTML table; nothing where there are none."""
+    rows = []
+    for name, other in choices()[:MOST_COMPARED]:
+        try:
+            said, confidence = usable(other)(unpack(pixels)).best
+        except gr.Error:
+            continue
+        chosen = " (chosen)" if other == checkpoint else ""
+        rows.append(f"<tr><th scope='row'>{html.escape(name)}{chosen}</th><td>{html.escape(said)}</td>"
+                    f"<td>{confidence:.0%}</td></tr>")
+    if len(rows) < 2:
+        return ""
+    return ("<table class='figures'><caption>The same picture, by all weights</caption><thead><tr><th>weights</th>"
+            f"<th>answer</th><th>confidence</th></tr></thead><tbody>{''.join(rows)}</tbody></table>")
+
+
 def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
+    confidences_of_example, seen, words, _ = show_answer(None, checkpoint.value)
     with gr.Row():
-        with gr.Column():
+        with gr.Column(elem_id="picture"):
             picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
                                     buttons=[], alt_text="The picture you gave")
             # gr.Examples would put a new gr.Image in the place of ours when one is chosen.
@@ -83,16 +106,18 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
             gr.Markdown("Drawn by this page's own code (`mvit/data/examples.py`), except the tower, a photo that comes "
                         "with Gradio and is none of the ten: see what the network says then.", elem_classes="note")
         with gr.Column():
-            label = gr.Label(label="What the network thinks it is")
+            label = gr.Label(confidences_of_example, num_top_classes=10, label="What the network thinks it is")
             with gr.Row():
                 with gr.Column(min_width=180, scale=0):
-                    gr.Markdown("**What it sees**")
-                    shown = figure_output("The 32 × 32 pixels that the network is given, enlarged", height=180,
+                    gr.Markdown("### What it sees")
+                    shown = figure_output("The pixels that the network is given, enlarged", value=seen, height=180,
                                           elem_id="seen")
                 with gr.Column(min_width=160):
-                    verdict = gr.Markdown(WELCOME)
+                    verdict = gr.Markdown(words, elem_id="verdict")
+            others = gr.HTML(compare(pixels.value, checkpoint.value), elem_id="others")
     gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, pixels],
           **{**LAST, "show_progress": "minimal"})
+    gr.on([pixels.change, checkpoint.change], compare, [pixels, checkpoint], others, **LAST)
     # For programs: the same without the page around it, by the weights that the page begins with. As many at once as
     # there are threads; it is queued, since programs fetch the answer by a request of its own.
     gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,

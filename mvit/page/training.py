@@ -11,6 +11,8 @@ from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
 from mvit.storage.formats import Evaluation
 
+NO_GAIN = 0.001  # of expected calibration error, that is 0.1 points: less than its estimate varies by
+
 
 def training_figures(checkpoint: str) -> str:
     """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
@@ -31,7 +33,8 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
             for quantity in ("accuracy", "loss"):
                 words = (f"{quantity} by epoch, after {last['epoch']} epochs: train {last[f'train_{quantity}']:.3f}, "
                          f"{records.watched} {last[f'{records.watched}_{quantity}']:.3f}")
-                figures.append((quantity.capitalize(), charts.svg(charts.curves(history, quantity), 4.6, 3.2, words)))
+                figures.append((quantity.capitalize(), charts.svg(
+                    charts.curves(history, quantity, records.epochs_before), 4.6, 3.2, words)))
         if evaluation:
             words = ", ".join(f"{n} {a:.1%}" for n, a in evaluation["per_class_accuracy"].items() if a is not None)
             title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}"
@@ -65,6 +68,9 @@ def _calibrated(evaluation: Evaluation | None) -> str:
     if not evaluation or evaluation.get("temperature", 1) == 1:
         return ""
     before, after = evaluation["calibration_error_at_temperature_1"], evaluation["calibration_error"]
+    if before - after < NO_GAIN:
+        return (f" A temperature of {evaluation['temperature']:g} was fitted and makes its confidences no better: "
+                f"expected calibration error {after:.1%}, without it {before:.1%}.")
     return (f" Its confidences are scaled by a temperature of {evaluation['temperature']:g}: expected calibration "
             f"error {after:.1%}, without it {before:.1%}.")
 

@@ -34,6 +34,15 @@ class Evaluation(TypedDict):
     device: str
 
 
+class Mistake(TypedDict):
+    """An image that was answered wrongly: what it is, what the network said, and how sure it was, as a fraction."""
+
+    file: str
+    truth: str
+    answer: str
+    confidence: float
+
+
 # --------------------------------------------------------------------------- history.json, run.json
 
 # An epoch of a run: the names of its fields depend on the split that was watched ("test_loss", "validation_loss").
@@ -92,6 +101,32 @@ class Benchmark(TypedDict):
     models: list[Measurement]
     ratios: list[Ratio]
     notes: list[str]
+
+
+# --------------------------------------------------------------------------- finetuning.json
+
+
+class Trials(TypedDict):
+    """Some settings on a small task: the accuracy, as a fraction, that each seed's network and images end with."""
+
+    what: str
+    settings: dict[str, Any]  # by name, those that differ from the reference recipe's
+    accuracies: list[float]
+
+
+class FineTuning(TypedDict):
+    """Fine-tuning against training from nothing: on a task of a few images a class, the same for all of a seed."""
+
+    weights: str
+    trained_on: list[str]  # the classes of these weights
+    classes: list[str]
+    images_per_class: int
+    split: str  # that the accuracies are of
+    images: int
+    trials: list[Trials]
+    date: str
+    torch: str
+    device: str
 
 
 # --------------------------------------------------------------------------- training_speed.json

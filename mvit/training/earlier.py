@@ -1,17 +1,21 @@
 """What a run takes from earlier ones: a teacher, weights to begin with, and the record of how they came about."""
 
 import zlib
-from dataclasses import fields
+from collections.abc import Iterable
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
 
-from mvit.data.images import Split
+from mvit.data.images import Split, mean_and_std
 from mvit.inference.variants import fold_batchnorm, to_channels_last
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.storage.checkpoint import Records
 from mvit.storage.formats import About, Epoch
 from mvit.training.settings import Settings, TrainingError
+
+# Fields of a configuration in which a network may differ from the one whose weights it begins with.
+OF_IMAGES = ("class_names", "image_size", "mean", "std", "temperature", "dropout")
 
 
 def earlier_runs(settings: Settings) -> dict[str, About | None]:
@@ -24,36 +28,38 @@ def checksums(checkpoint: Path) -> list[int]:
     return [zlib.crc32((checkpoint / name).read_bytes()) for name in ("config.json", "model.safetensors")]
 
 
-def load_earlier(role: str, folder: Path, network: MobileViT, alike: tuple[str, ...],
-                 watched: Split | None) -> MobileViT:
+def load_earlier(role: str, folder: Path) -> MobileViT:
     """A network of an earlier run that this one builds on.
 
     Args:
         role: what it is to this one, in a word.
         folder: its checkpoint.
-        network: this run's.
-        alike: fields of their configurations that must be equal.
-        watched: the images that it must have been judged by; None: no matter.
 
     Raises:
-        TrainingError: it is no checkpoint, is not alike, or was judged by other images.
+        TrainingError: it is no checkpoint.
     """
     if not folder.is_dir():  # from_pretrained would look for it on the Hub
         raise TrainingError(f"There is no folder {folder} with a {role} in it.")
     try:
-        earlier = MobileViT.from_pretrained(folder)
+        return MobileViT.from_pretrained(folder)
     except CheckpointError as error:
         raise TrainingError(f"The {role}: {error}") from error
-    if watched:
-        records = Records.read(folder)
-        its_watched = records.evaluations.get(records.watched)
-        if its_watched is None or its_watched["split"] != watched.name:  # says how many of what
-            raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
-    for name in alike:
+
+
+def check_alike(role: str, earlier: MobileViT, network: MobileViT, names: Iterable[str]) -> None:
+    """Raise a TrainingError where these fields of their configurations are not equal."""
+    for name in names:
         ours, its = getattr(network.config, name), getattr(earlier.config, name)
         if its != ours:
             raise TrainingError(f"The {role}'s {name} is {its}, not {ours}.")
-    return earlier
+
+
+def check_watched(role: str, folder: Path, watched: Split) -> None:
+    """Raise a TrainingError where an earlier run was judged by other images than this one is to be."""
+    records = Records.read(folder)
+    its = records.evaluations.get(records.watched)
+    if its is None or its["split"] != watched.name:  # says how many of what
+        raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
 
 
 def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> MobileViT:
@@ -63,29 +69,61 @@ def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> Mobi
     classes of images.
 
     Raises:
-        TrainingError: it will not do (:func:`load_earlier`).
+        TrainingError: it is no checkpoint, knows other classes or sizes, or was judged by other images.
     """
-    teacher = load_earlier("teacher", Path(settings.teacher), network, ("class_names", "image_size"),
-                           watched if settings.validation else None)
+    teacher = load_earlier("teacher", Path(settings.teacher))
+    if settings.validation:
+        check_watched("teacher", Path(settings.teacher), watched)
+    check_alike("teacher", teacher, network, ("class_names", "image_size"))
     example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
     folded = fold_batchnorm(teacher, example)
     assert isinstance(folded, MobileViT)  # a copy of the teacher
     return to_channels_last(folded.requires_grad_(False))
 
 
-def begin_with(network: MobileViT, settings: Settings, watched: Split) -> list[Epoch]:
-    """Give the network the weights that the settings name.
+def with_architecture(settings: Settings) -> Settings:
+    """The settings with what the checkpoint whose weights they name is built from, written out under ``model``.
 
-    Returns:
-        how they came about: a record an epoch.
+    With the mean and deviation that these weights were trained with. What was typed there stays.
 
     Raises:
-        TrainingError: they will not do (:func:`load_earlier`), or came without their history.
+        TrainingError: it is no checkpoint.
     """
-    alike = tuple(field.name for field in fields(MobileViTConfig) if field.name not in ("temperature", "dropout"))
-    earlier = load_earlier("checkpoint", Path(settings.weights), network, alike, watched)
-    network.load_state_dict(earlier.state_dict())
-    history = Records.read(Path(settings.weights)).history
+    config, default = load_earlier("checkpoint", Path(settings.weights)).config, MobileViTConfig()
+    its = {f.name: getattr(config, f.name) for f in fields(config) if f.name not in ("class_names", "temperature")}
+    changes = {name: value for name, value in its.items() if value != getattr(default, name)}
+    if "stages" in changes:
+        changes["stages"] = [asdict(stage) for stage in config.stages]
+    return replace(settings, model={**changes, **(settings.model or {})})
+
+
+def begin_with(network: MobileViT, settings: Settings, train: Split, watched: Split) -> list[Epoch]:
+    """Give the network the weights that the settings name.
+
+    Their run is continued where the classes and the training images are the same. Else it is fine-tuned: for other
+    classes the last layer stays as it is, untrained.
+
+    Returns:
+        how the weights came about if their run is continued, a record an epoch; else nothing.
+
+    Raises:
+        TrainingError: they are of another architecture, or came without the records that are needed to continue.
+    """
+    folder = Path(settings.weights)
+    earlier = load_earlier("checkpoint", folder)
+    check_alike("checkpoint", earlier, network, (f.name for f in fields(MobileViTConfig) if f.name not in OF_IMAGES))
+    weights = earlier.state_dict()
+    if earlier.config.class_names != network.config.class_names:
+        last = f"head.{len(network.head) - 1}."
+        weights |= {name: weight for name, weight in network.state_dict().items() if name.startswith(last)}
+    network.load_state_dict(weights)
+    same_classes = earlier.config.class_names == network.config.class_names
+    same_images = mean_and_std(train) == (earlier.config.mean, earlier.config.std)
+    # Of the same classes with images held out, the earlier run may have been trained on these: it is to be shown.
+    if not same_classes or not (same_images or settings.validation):
+        return []
+    check_watched("checkpoint", folder, watched)
+    history = Records.read(folder).history
     if not history:
         raise TrainingError(f"The checkpoint in {settings.weights} has no history.json of its training.")
     return history

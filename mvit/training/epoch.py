@@ -48,7 +48,7 @@ def train_epoch(step: Step, averaged: AveragedModel | None, train: Split, settin
     loss_sum = torch.zeros((), device=train.images.device)
     correct = torch.zeros((), dtype=torch.int64, device=train.images.device)
     seen = 0
-    step.model.train()
+    step.training_mode()
     with progress_bar(len(train), epoch, settings.epochs, processes.first) as bar:
         for number, (batch, part) in enumerate(zip(steps, augmented(train, steps, settings.randaugment, generator,
                                                                     processes), strict=True)):

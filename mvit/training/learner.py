@@ -39,7 +39,8 @@ class Learner:
         self.optimizers = build_optimizers(self.network, settings.optimizer, settings.learning_rate,
                                            settings.weight_decay, settings.decay_all)
         self.step = Step(processes.share(self.network), self.network, self.optimizers, teacher, settings.distillation,
-                         settings.label_smoothing, settings.cutout, settings.bfloat16, processes.world_size)
+                         settings.label_smoothing, settings.cutout, settings.bfloat16, processes.world_size,
+                         settings.body_rate)
 
     @property
     def shipped(self) -> MobileViT:

@@ -13,7 +13,9 @@ OPTIMIZERS = ("adamw", "muon")
 
 def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight_decay: float,
                      decay_all: bool = True) -> list[torch.optim.Optimizer]:
-    """The optimizers that together change every weight of the network once a step, at one learning rate.
+    """The optimizers that together change every weight of the network once a step.
+
+    Each group of weights has a field ``body``: whether they are another layer's than the last.
 
     Args:
         kind: "adamw" (Loshchilov & Hutter, arXiv 1711.05101), or "muon": its orthogonalised momentum (Jordan et al.,
@@ -22,13 +24,14 @@ def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight
         learning_rate, weight_decay: of all of them.
         decay_all: also of biases and of the scales and shifts of norms.
     """
-    weights = list(network.parameters())
     matrices = hidden_matrices(network) if kind == "muon" else []
     taken = {id(weight) for weight in matrices}
-    rest = [weight for weight in weights if id(weight) not in taken]
+    last = set(network.head[-1].parameters())
     groups: list[dict[str, Any]] = [
-        {"params": [w for w in rest if w.ndim > 1 or decay_all]},
-        {"params": [w for w in rest if w.ndim == 1 and not decay_all], "weight_decay": 0.0}]
+        {"params": [w for w in network.parameters() if id(w) not in taken and (w in last) == is_last
+                    and (w.ndim > 1 or decay_all) == decayed], "body": not is_last,
+         **({} if decayed else {"weight_decay": 0.0})}
+        for is_last in (False, True) for decayed in (True, False)]
     # One fused kernel a step instead of several for each of the tensors.
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(
         [g for g in groups if g["params"]], learning_rate, weight_decay=weight_decay, fused=True)]
@@ -66,7 +69,8 @@ class Muon(torch.optim.Optimizer):
         alike = defaultdict(list)
         for weight in weights:
             alike[weight.flatten(1).shape].append(weight)
-        super().__init__([{"params": group} for group in alike.values()], {"lr": lr, "weight_decay": weight_decay})
+        super().__init__([{"params": group, "body": True} for group in alike.values()],
+                         {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # the closure that others take is never given

@@ -1,6 +1,7 @@
 """What a run says: as it starts, with each epoch, at its end, and of what stopped it."""
 
 from pathlib import Path
+from statistics import median
 from typing import NoReturn
 
 import torch
@@ -17,11 +18,23 @@ def start_line(train: Split, watched: Split, device: torch.device, processes: in
             f"on {device}, {processes} process(es), {torch.get_num_threads()} thread(s) each")
 
 
-def epoch_line(record: Epoch, epochs: int, watched_as: str) -> str:
+def epoch_line(history: list[Epoch], epochs: int, watched_as: str) -> str:
+    """Of the last of these epochs, and when the run will be over if the next take as long as the last five did."""
+    record = history[-1]
+    left = (epochs - len(history)) * median(each["seconds"] for each in history[-5:])
+    until = f", about {in_words(left)} left" if left else ""
     return (f"epoch {record['epoch']:3d}/{epochs}  train loss {record['train_loss']:.4f} "
             f"accuracy {record['train_accuracy']:.2%}  {watched_as} loss {record[f'{watched_as}_loss']:.4f} "
             f"accuracy {record[f'{watched_as}_accuracy']:.2%}  {record['images_per_second']:.0f} images/s  "
-            f"{record['seconds']:.1f} s")
+            f"{record['seconds']:.1f} s{until}")
+
+
+def in_words(seconds: float) -> str:
+    """A time, as exact as one needs it: 40 s, 12 min, 3 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def progress_bar(images: int, epoch: int, epochs: int, shown: bool) -> "tqdm[NoReturn]":

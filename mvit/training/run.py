@@ -5,18 +5,22 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save
 
+from mvit.data.images import Split
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.explain.probes import Probes, train_probes
 from mvit.model import MobileViT
 from mvit.storage.files import write_json, write_text, write_whole
 from mvit.storage.formats import Epoch
-from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher
+from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
+from mvit.training.log import log_epoch, open_log
 from mvit.training.network import build_network, try_out
 from mvit.training.output import checkpoint_folder, put_in_place, remove_run, run_folder, staging_folder, taken
 from mvit.training.processes import Processes, prepare
@@ -24,6 +28,12 @@ from mvit.training.report import cause_outside, epoch_line, how_to_go_on, start_
 from mvit.training.settings import Settings, TrainingError
 from mvit.training.splits import Splits, load_splits
 from mvit.training.state import State
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+PROBED = 10_000  # images that the linear probes are fitted to, and measured on
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Run:
 
 
 def run(settings: Settings, data: str | None, output: Path | None, device: torch.device, command: str,
-        resume: bool = False) -> Path:
+        resume: bool = False, log: bool = False) -> Path:
     """Train a network from the first epoch, or from where an earlier run was stopped, to its checkpoint.
 
     Args:
@@ -67,6 +77,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         device: where to train.
         command: what the person typed, for the card.
         resume: go on from the state in the folder.
+        log: write TensorBoard's event files, too (:mod:`mvit.training.log`).
 
     Returns:
         the checkpoint's folder: ``model.safetensors``, ``config.json``, ``history.json``, ``evaluation.json`` and
@@ -83,10 +94,11 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         raise TrainingError(f"bfloat16 is for training on a CPU, not on {device.type}.")
     prepare(device)
     processes = Processes.join(device)
+    writer = open_log(checkpoint, resume) if log and processes.first else None
     place = Place(checkpoint, folder, device, processes)
     with taken(checkpoint, folder) if processes.first else nullcontext():
         try:
-            carry_out(go_on(place, data) if resume else start(place, settings, data, command))
+            carry_out(go_on(place, data) if resume else start(place, settings, data, command), writer)
             processes.leave()
         except (OSError, RuntimeError) as error:
             cause = cause_outside(error)
@@ -96,9 +108,9 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     return checkpoint
 
 
-def carry_out(begun: Run) -> None:
+def carry_out(begun: Run, writer: "SummaryWriter | None") -> None:
     """The epochs that are left, and the checkpoint."""
-    train_epochs(begun)
+    train_epochs(begun, writer)
     finish(begun)
 
 
@@ -113,9 +125,11 @@ def start(place: Place, settings: Settings, data: str | None, command: str) -> R
         raise TrainingError(f"An unfinished run of {done} epochs is in {place.folder}: continue it with --resume, "
                             "or delete that folder to start anew.")
     settings = replace(settings, processes=place.processes.world_size)
+    if settings.weights:
+        settings = with_architecture(settings)
     splits = load_splits(data, settings, place.processes)
     network = build_network(settings, splits.train)
-    before = begin_with(network, settings, splits.watched) if settings.weights else []
+    before = begin_with(network, settings, splits.train, splits.watched) if settings.weights else []
     try_out(network, splits.train, settings)
     teacher, taught_by = find_teacher(network, settings, splits)
     state = State(settings, data, command, splits.train.fingerprint(), taught_by, before, earlier_runs(settings))
@@ -164,7 +178,7 @@ def under_way(place: Place, state: State, splits: Splits, network: MobileViT, te
     return Run(place, state, on_device, learner)
 
 
-def train_epochs(run: Run) -> None:
+def train_epochs(run: Run, writer: "SummaryWriter | None") -> None:
     """The epochs that are left, each followed by saving the run's state.
 
     Raises:
@@ -177,8 +191,10 @@ def train_epochs(run: Run) -> None:
     for epoch in range(len(state.history), epochs):
         state.history.append(one_epoch(run, epoch))
         if run.place.processes.first:
-            print(epoch_line(state.history[-1], epochs, state.settings.watched), flush=True)
+            print(epoch_line(state.history, epochs, state.settings.watched), flush=True)
             save_state(run)
+            if writer:
+                log_epoch(writer, state.history[-1], run.learner.shipped, splits.watched)
 
 
 def save_state(run: Run) -> None:
@@ -198,6 +214,7 @@ def one_epoch(run: Run, epoch: int) -> Epoch:
     """
     settings, learner, processes, train = run.state.settings, run.learner, run.place.processes, run.splits.train
     begin = time.perf_counter()
+    learner.step.freeze_body(epoch < settings.freeze_epochs)
     train_loss, train_accuracy = train_epoch(learner.step, learner.averaged, train, settings, epoch, processes)
     trained = time.perf_counter()
     processes.average_statistics(learner.network)
@@ -215,7 +232,7 @@ def one_epoch(run: Run, epoch: int) -> Epoch:
         "train_accuracy": train_accuracy,
         f"{settings.watched}_loss": watched_loss,
         f"{settings.watched}_accuracy": watched_accuracy,
-        "learning_rate": learner.optimizers[0].param_groups[0]["lr"],
+        "learning_rate": learner.optimizers[0].param_groups[-1]["lr"],
         "device": run.place.device.type,
         "seconds": time.perf_counter() - begin,
         "images_per_second": len(train) / (trained - begin),
@@ -242,6 +259,7 @@ def finish(run: Run) -> None:
             save_checkpoint(network, staged)
             records = run.state.records(evaluations)
             records.write(staged)
+            make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
             write_text(staged / "README.md",
                        model_card(network, records, splits.train.name, place.device, place.checkpoint))
             put_in_place(staged, place.checkpoint, place.folder)
@@ -250,6 +268,13 @@ def finish(run: Run) -> None:
     except Exception as error:
         raise TrainingError(f"All epochs are done, but not the checkpoint: {cause_outside(error) or repr(error)}. "
                             f"{how_to_go_on(place.folder)}") from error
+
+
+def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
+    """The page's linear probes, of at most so many images drawn at random that they take some seconds."""
+    train, test = (split[torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:PROBED]]
+                   for split in (train, test))
+    return train_probes(network, train, test.to(train.labels.device))
 
 
 def save_checkpoint(network: MobileViT, folder: Path) -> None:

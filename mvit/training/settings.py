@@ -66,8 +66,13 @@ class Settings:
     distillation: float = option(
         0.0, "share of the target that is the teacher's probabilities, at its temperature; the rest is the label")
     weights: str = option(
-        "", "begin with the weights of the checkpoint in this folder, of a run on the same images; another --seed than "
-        "its own has other crops and flips", metavar="PATH", shown="random ones")
+        "", "begin with the weights of the checkpoint in this folder: to train on where it was trained on the same "
+        "images (another --seed than its own has other crops and flips), else to fine-tune; for other classes the last "
+        "layer is new", metavar="PATH", shown="random ones")
+    freeze_epochs: int = option(
+        0, "with --weights: first epochs in which only the last layer learns, and BatchNorm's statistics stay")
+    body_rate: float = option(
+        1.0, "with --weights: learning rate of all but the last layer, as a share of the last layer's")
     bfloat16: bool = option(
         False, "compute in bfloat16 what is faster in it, on a CPU", shown="on a CPU with instructions for it, AMX")
     seed: int = option(0, "of the first weights and of every random draw")
@@ -83,7 +88,8 @@ class Settings:
         for name, limit in (("epochs", 2**31), ("batch_size", 2**31), ("learning_rate", math.inf)):
             if not 0 < getattr(self, name) < limit:
                 raise TrainingError(f"{name} must be above zero and below {limit}, not {getattr(self, name)}.")
-        for name in ("weight_decay", "warmup_epochs", "randaugment", "cutout", "validation", "seed"):
+        for name in ("weight_decay", "warmup_epochs", "randaugment", "cutout", "validation", "seed", "freeze_epochs",
+                     "body_rate"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
         if self.randaugment > 30:
@@ -95,6 +101,8 @@ class Settings:
             raise TrainingError(f"distillation must be from 0 to 1, not {self.distillation}.")
         if bool(self.teacher) != bool(self.distillation):
             raise TrainingError("A teacher (--teacher) and its share of the target (--distillation) go together.")
+        if not self.weights and (self.freeze_epochs or self.body_rate != 1):
+            raise TrainingError("--freeze-epochs and --body-rate are for a network that begins with --weights.")
         if not isinstance(self.model, dict | None):
             raise TrainingError("model must be an object, such as {\"stem_channels\": 24}.")
         for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):

@@ -12,7 +12,7 @@ from mvit.storage.files import write_json, write_whole
 from mvit.storage.formats import About, Epoch, Evaluation
 from mvit.training.settings import Settings, TrainingError
 
-STATE_VERSION = 3  # of what resume.pt holds, and of the draws: a run ends as it began
+STATE_VERSION = 4  # of what resume.pt holds, and of the draws: a run ends as it began
 
 
 @dataclass

@@ -98,17 +98,18 @@ class Step:
         distillation: that part, from 0 to 1.
         label_smoothing: share of the labels' part that is spread evenly over all classes.
         cutout: side in pixels of the square that is blanked in every image; 0: none.
+        body_rate: learning rate of all but the last layer, as a share of the last layer's.
         bfloat16: compute in it what is fast in it, on a CPU.
         world_size: processes that share each batch.
     """
 
     def __init__(self, model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
                  teacher: MobileViT | None = None, distillation: float = 0.0, label_smoothing: float = 0.0,
-                 cutout: int = 0, bfloat16: bool = False, world_size: int = 1):
+                 cutout: int = 0, bfloat16: bool = False, world_size: int = 1, body_rate: float = 1.0):
         self.model, self.network, self.optimizers, self.teacher = model, network, optimizers, teacher
         self.distillation, self.label_smoothing, self.cutout = distillation, label_smoothing, cutout
         self.precision = in_bfloat16 if bfloat16 else contextlib.nullcontext
-        self.world_size = world_size
+        self.world_size, self.body_rate, self.frozen = world_size, body_rate, False
         device = next(network.parameters()).device
         # Where steps are replayed: the stream that one is recorded in.
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" and world_size == 1 else None
@@ -173,18 +174,32 @@ class Step:
         """Record a step with a batch of this size, without taking it."""
         inputs = images.clone(), labels.clone(), centres.clone()
         rate = torch.zeros((), device=images.device)  # a number would be the same in every replay
-        self.set_rate(rate)
         adamw = [group for optimizer in self.optimizers for group in optimizer.param_groups if "capturable" in group]
         for group in adamw:
             group["capturable"] = True  # it asks, and complains of it in a step that is not recorded
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream):
+            self.set_rate(rate)
             result = self.take(*inputs, len(labels))
         for group in adamw:
             group["capturable"] = False
         return Recording(graph, inputs, rate, result)
 
     def set_rate(self, rate: float | Tensor) -> None:
+        of_body = 0.0 if self.frozen else self.body_rate
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * of_body if group["body"] else rate
+
+    def freeze_body(self, frozen: bool) -> None:
+        """Have all layers but the last keep their weights and statistics, or no longer."""
+        if frozen != self.frozen:
+            self.frozen, self.recording = frozen, None
+
+    def training_mode(self) -> None:
+        """Put the network into the mode for steps: BatchNorm by the batch's statistics, unless the body is frozen."""
+        self.model.train()
+        if self.frozen:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()

@@ -106,7 +106,7 @@ def page(browser, server):
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
     page.goto(server)
     page.get_by_text("Drop Image Here").wait_for()
-    page.get_by_role("button", name="ship").wait_for()
+    page.get_by_role("button", name="ship", exact=True).wait_for()
     yield page
     context.close()
     assert foreign == []
@@ -117,8 +117,9 @@ def upload(page, file):
     page.locator("input[type=file]").first.set_input_files(file)
 
 
-def answer(page) -> str:
-    return page.get_by_test_id("label-output-value").inner_text(timeout=15_000).strip()
+def wait_for_answer(page, name: str) -> None:
+    page.wait_for_function("name => document.querySelector('[data-testid=label-output-value]')?.innerText.trim()"
+                           " == name", arg=name, timeout=15_000)
 
 
 @pytest.fixture

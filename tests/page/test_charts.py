@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from mvit.benchmark.networks import PUBLISHED
 from mvit.page import charts
 
 
@@ -28,3 +29,23 @@ def test_no_label_lies_on_another_or_beyond_the_chart(ours, theirs):
         assert charts._overlap(one, other) < 0.02 * min(one.width * one.height, other.width * other.height)
     for box in boxes:
         assert charts._overlap(box, axes.get_window_extent()) > 0.97 * box.width * box.height
+
+
+def test_accuracy_on_training_images_is_told_apart():
+    axes = Figure().add_subplot()
+    charts.efficiency([measured("MobileViT-XXS", 365, 0.9, 0.42e6)])(axes)
+    shapes = [len(bubble.get_paths()[0].vertices) for bubble in axes.collections]
+    ours, published, resnet = shapes
+    assert ours == resnet != published  # a circle has more corners than a diamond
+    assert "training" in PUBLISHED[0]["what"]
+
+
+def test_where_the_settings_changed_is_marked():
+    history = [{"epoch": i, "train_loss": 1 / i, "test_loss": 2 / i} for i in range(1, 7)]
+    axes = Figure().add_subplot()
+    charts.curves(history, "loss", before=4)(axes)
+    assert [list(line.get_xdata()) for line in axes.lines].count([4.5, 4.5]) == 1
+    assert any("after epoch 4" in text.get_text() for text in axes.texts)
+    axes = Figure().add_subplot()
+    charts.curves(history, "loss")(axes)
+    assert len(axes.lines) == 2

@@ -11,8 +11,9 @@ from mvit.data.examples import EXAMPLES
 from mvit.data.pictures import load_picture
 from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import load_classifier
-from mvit.page.classify import WELCOME, remark, show_answer
-from tests.page.conftest import REFERENCE, SHIPPED, answer, upload
+from mvit.page.classify import WELCOME, compare, remark, show_answer
+from mvit.page.pictures import pack
+from tests.page.conftest import REFERENCE, SHIPPED, upload, wait_for_answer
 
 
 @pytest.mark.parametrize("checkpoint", SHIPPED, ids=lambda path: path.name)
@@ -32,7 +33,23 @@ def test_the_page_reports_a_bad_file_in_the_page(tmp_path):
     assert (label, shown) == (None, None)
     assert "not a picture" in remark
     assert pixels == gr.skip()  # the Unfold tab keeps its picture
-    assert show_answer(None, str(REFERENCE)) == (None, None, WELCOME, gr.skip())
+
+
+def test_without_a_picture_an_example_is_answered(drawn):
+    label, shown, remark, pixels = show_answer(None, str(REFERENCE))
+    assert label == load_classifier(REFERENCE)(load_picture(drawn["airplane"])).confidences
+    assert shown.size == (320, 320)
+    assert remark == WELCOME
+    assert pixels == gr.skip()
+
+
+def test_the_same_picture_by_all_weights(drawn):
+    seen = load_classifier(REFERENCE)(load_picture(drawn["cat"])).seen
+    table = compare(pack(seen), str(REFERENCE))
+    for checkpoint in SHIPPED:
+        name, confidence = load_classifier(checkpoint)(seen).best
+        chosen = " (chosen)" if checkpoint == REFERENCE else ""
+        assert f"{checkpoint.name}{chosen}</th><td>{name}</td><td>{confidence:.0%}</td>" in table
 
 
 def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, checkpoint):
@@ -60,7 +77,8 @@ def test_endpoint(server, drawn, tmp_path):
     from gradio_client import Client, exceptions, handle_file
 
     client = Client(server, verbose=False)
-    assert list(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == ["/classify"]
+    offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert list(offered) == ["/classify", "/attend"]
     result = client.predict(handle_file(drawn["ship"]), api_name="/classify")
     assert result["label"] == "ship"
     assert len(result["confidences"]) == 10
@@ -80,7 +98,7 @@ def test_endpoint(server, drawn, tmp_path):
 
 def test_upload_a_picture_and_read_the_answer(page, drawn):
     upload(page, drawn["ship"])
-    assert answer(page) == "ship"
+    wait_for_answer(page, "ship")
     assert page.get_by_text(re.compile(r"The network took .* ms")).is_visible()
     seen = page.locator("#seen img")
     source = seen.get_attribute("src")
@@ -91,18 +109,40 @@ def test_upload_a_picture_and_read_the_answer(page, drawn):
 
 
 def test_open_an_example(page):
-    page.get_by_role("button", name="frog").click()
-    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'frog'")
+    page.get_by_role("button", name="frog", exact=True).click()
+    wait_for_answer(page, "frog")
 
 
 def test_a_text_file_called_cat_png(page, drawn, tmp_path):
-    page.get_by_role("button", name="dog").click()  # an example before it changes nothing
-    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'dog'")
+    page.get_by_role("button", name="dog", exact=True).click()  # an example before it changes nothing
+    wait_for_answer(page, "dog")
     page.get_by_label("Remove Image").first.click()
     (tmp_path / "cat.png").write_text("not a cat")
     upload(page, tmp_path / "cat.png")
-    page.get_by_text("not a picture that can be read").wait_for()
+    page.get_by_role("status").get_by_text("not a picture that can be read").wait_for()
     assert page.get_by_test_id("label-output-value").count() == 0
     page.get_by_label("Remove Image").first.click()
     upload(page, drawn["ship"])  # and the page goes on
-    assert answer(page) == "ship"
+    wait_for_answer(page, "ship")
+
+
+def test_it_begins_with_an_answer_to_an_example(page):
+    assert page.get_by_test_id("label-output-value").inner_text().strip() == "airplane"
+    assert page.get_by_role("status").get_by_text("This is an example").is_visible()
+    assert page.get_by_role("row", name="strong (chosen)").is_visible()
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_picture_may_be_pasted_or_dropped_anywhere(page, drawn, way):
+    page.get_by_role("tab", name="Training").click()
+    for name in ("ship", "frog"):  # also where there is a picture already
+        page.evaluate("""([way, bytes]) => {
+            const data = new DataTransfer()
+            data.items.add(new File([Uint8Array.from(bytes)], 'picture.png', {type: 'image/png'}))
+            const options = {bubbles: true, cancelable: true}
+            document.querySelector('h1').dispatchEvent(way == 'paste'
+                ? new ClipboardEvent(way, {...options, clipboardData: data})
+                : new DragEvent(way, {...options, dataTransfer: data}))
+        }""", [way, list(drawn[name].read_bytes())])
+        wait_for_answer(page, name)
+        page.get_by_role("tab", name="Classify", selected=True).wait_for()

@@ -22,6 +22,7 @@ from mvit.page.theme import HEAD
 from mvit.page.training import training_figures
 from mvit.page.unfold import described
 from mvit.storage.files import ROOT
+from tests.page.conftest import wait_for_answer
 
 
 def test_of_many_who_ask_at_once_one_makes_it():
@@ -92,14 +93,13 @@ def test_an_early_click_on_a_slow_line_is_answered(browser, server, kilobytes):
     context = browser.new_context()
     page = context.new_page()
     page.goto(server)  # what a browser keeps
-    page.get_by_role("button", name="ship").wait_for()
+    page.get_by_role("button", name="ship", exact=True).wait_for()
     line = context.new_cdp_session(page)
     line.send("Network.emulateNetworkConditions", {"offline": False, "latency": 100, "uploadThroughput": -1,
                                                    "downloadThroughput": 1000 * kilobytes})
     page.goto(server, wait_until="commit")
-    page.get_by_role("button", name="ship").click()
-    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'ship'",
-                           timeout=15_000)
+    page.get_by_role("button", name="ship", exact=True).click()
+    wait_for_answer(page, "ship")
     context.close()
 
 

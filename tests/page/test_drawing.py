@@ -384,7 +384,7 @@ def test_words_stand_out_from_what_is_behind_them(page, theme):
             }}
             return getComputedStyle(document.body).backgroundColor
         }}
-        return [...document.querySelectorAll('{ROOT} :is(text, p, h3, button, legend, span, small, output)')]
+        return [...document.querySelectorAll('{ROOT} :is(text, p, h2, button, legend, span, small, output)')]
             .filter(each => each.textContent && each.getBoundingClientRect().width && !each.closest('.unseen'))
             .map(each => {{
                 const style = getComputedStyle(each), colour = each.matches('text') ? style.fill : style.color

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from tests.page.conftest import wait_for_answer
+
 
 def test_cancel_a_measurement_and_measure_on_this_machine_while_others_are_served(page):
     page.get_by_role("tab", name="Efficiency").click()
@@ -19,10 +21,10 @@ def test_cancel_a_measurement_and_measure_on_this_machine_while_others_are_serve
     assert chart.get_attribute("aria-label") == before
 
     measure.click()
-    page.locator("progress").wait_for()
+    page.get_by_text(re.compile(r"at most about \d+ s left")).wait_for()
     page.get_by_role("tab", name="Classify").click()  # meanwhile others are served
-    page.get_by_role("button", name="dog").click()
-    page.wait_for_function("document.querySelector('[data-testid=label-output-value]')?.innerText.trim() == 'dog'")
+    page.get_by_role("button", name="dog", exact=True).click()
+    wait_for_answer(page, "dog")
     page.get_by_role("tab", name="Efficiency").click()
     page.get_by_text("Done: the chart shows this machine").wait_for(timeout=180_000)
     page.wait_for_function("before => document.querySelector('#efficiency svg').ariaLabel != before", arg=before)

@@ -10,7 +10,7 @@ from mvit.data.pictures import load_picture
 from mvit.page.checkpoints import load_classifier
 from mvit.page.pictures import pack
 from mvit.page.unfold import described, example_named, experiment, link, own_picture, weights_named
-from tests.page.conftest import REFERENCE, SHIPPED, answer, upload
+from tests.page.conftest import REFERENCE, SHIPPED, upload, wait_for_answer
 
 DRAWING = "document.querySelector('.network-drawing').drawing"
 
@@ -27,7 +27,7 @@ def wait_for_address(page, query: str) -> None:
 
 def test_the_drawing_shows_the_picture_that_was_classified_and_those_that_are_chosen_in_it(page, drawn, tmp_path):
     upload(page, drawn["ship"])
-    answer(page)
+    wait_for_answer(page, "ship")
     page.get_by_role("tab", name="Unfold").click()
     says(page, "ship")
     page.get_by_role("group", name="Pictures to choose from").get_by_role("button", name="cat").click()

@@ -25,7 +25,7 @@ def main(folder: Path, processes: Processes) -> None:
     split = Split("made", CLASSES, images, torch.randint(0, 3, (35,)), torch.ones(35, dtype=torch.bool))
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     # Plain gradient descent: Adam would make large steps of rounding where a gradient is nought.
-    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    optimizer = torch.optim.SGD([{"params": list(network.parameters()), "body": True}], 0.1)
     settings = Settings(batch_size=16, learning_rate=0.1)
     step = Step(processes.share(network), network, [optimizer], world_size=processes.world_size)
     loss, accuracy = train_epoch(step, None, split, settings, 0, processes)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import train
+from mvit import MobileViT
 from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
 
 
@@ -78,7 +79,7 @@ def test_a_run_goes_on_from_another_s_weights(folder, finished, tmp_path, monkey
     (["--teacher", str(ROOT / "checkpoints" / "strong"), "--distillation", "1"], "The teacher's class_names is"),
     (["--weights", "/nothing"], "There is no folder /nothing with a checkpoint in it"),
     (["--weights", "FINISHED", "--validation", "30"], "did not watch the 30 lossless images"),
-    (["--weights", "FINISHED", "--model", "{}"], "The checkpoint's stem_channels is"),
+    (["--weights", "FINISHED", "--model", '{"stem_channels": 8}'], "The checkpoint's stem_channels is 4, not 8"),
 ])
 def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsys, more, said):
     more = [str(finished) if option == "FINISHED" else option for option in more]
@@ -86,3 +87,57 @@ def test_a_network_that_will_not_do_is_refused(folder, finished, tmp_path, capsy
     error = capsys.readouterr().err
     assert said in error
     assert len(error.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def other(folder, tmp_path):
+    """The same images, the classes under other names, and one less."""
+    for split in ("train", "test"):
+        (tmp_path / "other" / split).mkdir(parents=True)
+        for name, renamed in (("blue", "sea"), ("green", "wood")):
+            (tmp_path / "other" / split / renamed).symlink_to(folder / split / name)
+    return tmp_path / "other"
+
+
+def test_for_other_classes_the_body_is_kept_and_the_last_layer_is_new(other, finished, tmp_path):
+    """With the body frozen for all of the run nothing else changes, not even BatchNorm's statistics."""
+    output = tmp_path / "run"
+    options = arguments(other, output, "--weights", str(finished), "--freeze-epochs", "3")
+    assert train.main(options) == 0
+    before, after = (load_file(path / "model.safetensors") for path in (finished, output))
+    last = {"head.4.weight", "head.4.bias"}
+    assert {name for name in before if not torch.equal(before[name], after[name])} == last
+    assert after["head.4.weight"].shape == (2, 8)
+    network, earlier = MobileViT.from_pretrained(output), MobileViT.from_pretrained(finished)
+    assert network.config.class_names == ("sea", "wood")
+    assert (network.config.mean, network.config.std) == (earlier.config.mean, earlier.config.std)
+    assert len(json.loads((output / "history.json").read_text())) == 3
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_body_learns_at_a_rate_of_its_own_once_it_is_not_frozen(other, finished, tmp_path, monkeypatch, optimizer):
+    """The same run, stopped after the frozen epoch and gone on with, at two rates of the body."""
+    changes = []
+    for rate in ("0.5", "0.001"):
+        output = tmp_path / rate
+        assert train.main(arguments(other, output, "--weights", str(finished), "--freeze-epochs", "1", "--epochs", "2",
+                                    "--optimizer", optimizer, "--body-rate", rate)) == 0
+        before, after = (load_file(path / "model.safetensors") for path in (finished, output))
+        changes.append((after["stem.0.weight"] - before["stem.0.weight"]).abs().mean().item())
+    assert changes[0] > 20 * changes[1] > 0
+
+
+def test_images_of_the_same_classes_are_fine_tuned_on_with_the_last_layer_as_it_is(folder, finished, tmp_path):
+    fewer = tmp_path / "fewer"
+    shutil.copytree(folder, fewer)
+    (fewer / "train" / "red" / "00.png").unlink()
+    assert train.main(arguments(fewer, tmp_path / "run", "--weights", str(finished), "--lr", "1e-9",
+                                "--epochs", "1")) == 0
+    before, after = (load_file(path / "model.safetensors") for path in (finished, tmp_path / "run"))
+    assert torch.allclose(before["head.4.weight"], after["head.4.weight"], atol=1e-6)
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())) == 1
+
+
+def test_freezing_needs_weights_to_begin_with(folder, tmp_path, capsys):
+    assert train.main(arguments(folder, tmp_path / "run", "--freeze-epochs", "1")) == 2
+    assert "begins with --weights" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import pytest
 import torch
@@ -10,15 +11,17 @@ from safetensors.torch import load_file
 import train
 from mvit import MobileViT
 from mvit.evaluation import accuracy as evaluate
-from mvit.training import output
+from mvit.training import log, output
 from mvit.training import run as training
+from mvit.training.report import in_words
 from mvit.training.state import State
-from tests.training.runs import arguments
+from tests.training.runs import arguments, stop_before_the_first_epoch
 
 
 def test_what_a_run_leaves(finished, folder):
     assert {path.name for path in finished.iterdir()} == {
-        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "run.json"
+        "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "probes.safetensors",
+        "run.json"
     }
     history = json.loads((finished / "history.json").read_text())
     assert [record["epoch"] for record in history] == [1, 2, 3]
@@ -149,3 +152,35 @@ def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
                  for seed in "012") / 3 for side in ("0", "32")]
     assert means[1] > means[0] + 0.1
     assert "a square of 32 x 32 pixels is blanked" in (tmp_path / "32 0" / "README.md").read_text()
+
+
+def test_a_run_can_be_watched_in_tensorboard(folder, tmp_path, monkeypatch, capsys):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr(log, "LOGS", tmp_path / "logs")
+    output = tmp_path / "mine"
+    stop_before_the_first_epoch(monkeypatch, folder, output, "--epochs", "2", "--log", "tensorboard")
+    assert train.main(arguments(folder, output, "--epochs", "2", "--log", "tensorboard", "--resume")) == 0
+    (written,) = (tmp_path / "logs" / "mine").iterdir()  # it went on in the same folder
+    events = accumulator.EventAccumulator(str(written)).Reload()
+    for record in json.loads((output / "history.json").read_text()):
+        for name in ("loss/train", "accuracy/test", "run/learning_rate", "run/images_per_second"):
+            quantity, part = name.split("/")
+            value = record[part if quantity == "run" else f"{part}_{quantity}"]
+            assert [event.value for event in events.Scalars(name) if event.step == record["epoch"]] == [
+                pytest.approx(value, rel=1e-6)]
+    assert len(events.Images("examples")) == 2
+    (text,) = events.Tensors("examples/text_summary")[0].tensor_proto.string_val
+    assert "| image | class | answer |" in text.decode()
+    assert "left" in capsys.readouterr().out.split("epoch   1/2")[1].splitlines()[0]
+
+
+def test_without_tensorboard_it_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert train.main(arguments(tmp_path / "nowhere", tmp_path / "mine", "--log", "tensorboard")) == 2
+    assert "pip install tensorboard" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "1 h 0 min"),
+                                                (11_100, "3 h 5 min")])
+def test_how_long_it_will_take_in_words(seconds, words):
+    assert in_words(seconds) == words

@@ -1,6 +1,15 @@
 // What the page does in the browser by itself, beside Gradio: errors, names of examples, what the Unfold tab shows.
 
 window.mvit = {
+    // A picture that was pasted or dropped anywhere goes the way of one that was chosen.
+    async give(file) {
+        document.querySelector('[role=tab][data-tab-id=classify]').click()
+        const input = await found('#picture input[type=file]'), files = new DataTransfer()
+        files.items.add(file)
+        input.files = files.files
+        input.dispatchEvent(new Event('change', {bubbles: true}))
+    },
+
     // What the Unfold tab is to show: the weights and the picture.
     subject: (pixels, checkpoint) => checkpoint + pixels,
 
@@ -33,3 +42,27 @@ function nameExamples() {
     if (!images.length) setTimeout(nameExamples, 100)
 }
 nameExamples()
+
+// The element that a selector names, once it is there.
+async function found(selector) {
+    while (!document.querySelector(selector)) await new Promise(resolve => setTimeout(resolve, 50))
+    return document.querySelector(selector)
+}
+
+const pictureOf = data => [...data?.files ?? []].find(file => file.type.startsWith('image/'))
+
+document.addEventListener('paste', event => {
+    const file = pictureOf(event.clipboardData)
+    if (file) window.mvit.give(file)
+})
+// Where Gradio takes a dropped file itself, this is not reached with the default still to be prevented.
+document.addEventListener('dragover', event => event.preventDefault())
+document.addEventListener('drop', event => {
+    if (event.defaultPrevented) return
+    event.preventDefault()
+    const file = pictureOf(event.dataTransfer)
+    if (file) window.mvit.give(file)
+})
+
+// What changes in the answer is read out.
+found('#verdict').then(verdict => verdict.setAttribute('role', 'status'))

@@ -29,7 +29,7 @@ export function blockControls(model, state, {choose, close, flight, narrow}) {
     if (narrow && state.walk !== null)  // whose captions need the room
         return flies ? html('div', {class: 'controls'}, flight.element) : ''
     return html('div', {class: 'controls'},
-        html('h3', {}, `Block ${block.number}`),
+        html('h2', {}, `Block ${block.number}`),
         narrow ? choice('Step', ['Convolution', 'Unfold', 'Attention', 'Fold', 'Output'].map(step =>
             [step, step.toLowerCase()]), state.panel, panel => choose({panel}), 'panels') : null,
         choice('Layer', layers, state.layer, layer => choose({layer})),

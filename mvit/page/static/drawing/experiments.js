@@ -42,7 +42,7 @@ export function buildExperiments(model, store, token) {
         `Points: by how much accuracy changes with each experiment on ${measuredOn(model.costs)}, of which the ` +
         `network has ${percent(model.costs.accuracy, 1)} right; 95 % intervals in brackets.`) : null
     const element = html('section', {class: 'experiments', 'aria-label': 'Experiments'},
-        html('h3', {}, 'Experiments'),
+        html('h2', {}, 'Experiments'),
         html('div', {class: 'bench'}, html('div', {}, buttons, note), html('div', {}, bars, outcome)))
     const flip = (kind, place) => () => {
         const {experiment} = store.state

@@ -77,7 +77,7 @@ function short(word, sign, click) {
 
 // The captions: built once for a picture, then told which step is open.
 export function buildWalk(steps, go) {
-    const heading = html('h3', {}), words = html('p', {'aria-live': 'polite'})
+    const heading = html('h2', {}), words = html('p', {'aria-live': 'polite'})
     const numbers = steps.map((step, i) => html('button', {type: 'button', class: 'step-number', click: () => go(i),
         'aria-label': `${i + 1}: ${step.title}`}, html('span', {class: 'digit'}, String(i + 1)),
         html('span', {class: 'name'}, step.title)))

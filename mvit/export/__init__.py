@@ -1,0 +1,1 @@
+"""A checkpoint as a file for programs without PyTorch."""

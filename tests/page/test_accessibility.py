@@ -1,0 +1,53 @@
+"""The page for those who see little or nothing of it, by the rules of axe-core (WCAG 2.2), and on paper."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+# Of Gradio's own footer (6.31): an icon with the words beside it as its alternative text.
+KNOWN = {"image-redundant-alt"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrasts_names_and_headings(browser, server, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    for tab in ("classify", "unfold", "efficiency", "training"):
+        page.goto(f"{server}/?tab={tab}&block=3&layer=2&token=4.5")
+        page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
+        page.wait_for_function("window.mvit?.following")
+        if tab == "unfold":
+            page.locator(".surface").wait_for()
+        page.wait_for_timeout(300)  # it fades in
+        rules = Axe().run(page).response["violations"]
+        found = {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in rules}
+        assert found.keys() <= KNOWN, (tab, found)
+    context.close()
+
+
+def test_on_paper_the_dark_page_is_light(browser, server):
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{server}/?tab=training")
+    page.get_by_role("heading", level=1).wait_for()
+    colours = """() => ['color', 'backgroundColor'].map(of => getComputedStyle(of == 'color'
+        ? document.querySelector('h1') : document.body)[of].match(/[0-9]+/g).slice(0, 3).map(Number))"""
+    text, behind = page.evaluate(colours)
+    assert min(text) > 200 > 50 > max(behind)
+    page.emulate_media(media="print")
+    text, behind = page.evaluate(colours)
+    assert max(text) < 50 < 200 < min(behind)
+    context.close()
+
+
+def test_every_tab_can_be_reached_on_the_narrowest_phone(browser, server):
+    context = browser.new_context(viewport={"width": 320, "height": 640})
+    page = context.new_page()
+    page.goto(server)
+    page.get_by_role("button", name="ship", exact=True).wait_for()
+    for tab in page.get_by_role("tab").all():
+        if tab.is_visible():
+            tab.click()
+    assert [tab.inner_text() for tab in page.get_by_role("tab").all() if tab.is_visible()][:4] == [
+        "Classify", "Unfold", "Efficiency", "Training"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    context.close()
