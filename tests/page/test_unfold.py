@@ -18,7 +18,7 @@ DRAWING = "document.querySelector('.network-drawing').drawing"
 def says(page, name: str, of: str = "strong") -> None:
     """Wait until the drawing shows that answer, of those weights."""
     page.wait_for_function(f"""([name, of]) => document.querySelector('.says')?.textContent === name
-        && ({DRAWING}.description.link.weights ?? 'strong') === of""", arg=[name, of])
+        && ({DRAWING}.description.link.weights ?? 'strong') === of""", arg=[name, of], timeout=20_000)
 
 
 def wait_for_address(page, query: str) -> None:
