@@ -25,7 +25,7 @@ export class Formula {
         this.element = svg('g', {class: 'formula'})
         this.sentence = svg('text', {class: 'sentence', x, y: y + 12})
         const top = y + (wide ? 26 : 76), label = wide ? 92 : 50
-        const room = wide ? Math.min(270, width * 0.25) : width - label - 40
+        const room = wide ? Math.min(270, width * 0.22) : width - label - 40
         const cell = this.cell = Math.min(room / d, 18), height = wide ? 14 : 13
         this.strips = {}
         this.ends = {}
@@ -44,7 +44,7 @@ export class Formula {
         strip('k', x + label, top + row, wide ? 'key k' : 'k')
         strip('product', x + label, top + 2 * row, wide ? 'product' : 'q × k')
         if (wide) {
-            const far = x + label + d * cell + 366
+            const far = x + label + d * cell + 400
             strip('v', far, top + 2 * row, 'value v')
             this.element.append(text(far, top + row + 11, 'softmax(q · k / √d) v', {class: 'whole'}))
         }

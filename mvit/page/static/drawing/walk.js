@@ -29,8 +29,8 @@ export function walkSteps(model) {
         {title: 'Why attention', state: {...open, panel: 'attention'}, text:
             `Convolutions pass on what lies next to them; a far part of the picture takes many of them. With ` +
             `attention a place of the map, called a token, takes from any distance at once. Here is block ` +
-            `${block.number}, where it matters most` + (cost ? `: if layer ${at.layer + 1} attended uniformly, ` +
-            `accuracy would change by ${points(cost)} points (${measuredOn(model.costs)}).` : '.')},
+            `${block.number}, where ` + (cost ? `it matters most: if layer ${at.layer + 1} attended uniformly, accuracy ` +
+            `would change by ${points(cost)} points (${measuredOn(model.costs)}).` : 'its weights are least even.')},
         {title: 'Patches', state: {...open, panel: 'convolution', quiet: true}, time: 0, text:
             `The block's feature map, ${block.rows} × ${block.columns} tokens, is cut into ${block.N} patches of ` +
             `${block.h} × ${block.w}. The colour of a token is its position in the patch. If each token attends to ` +
