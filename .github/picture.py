@@ -16,7 +16,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).parent
-SIZE = {"width": 1280, "height": 800}
+SIZE = {"width": 1280, "height": 1180}
 
 
 @contextmanager
@@ -46,9 +46,9 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for scheme in ("light", "dark"):
             page = browser.new_page(viewport=SIZE, color_scheme=scheme)
-            page.goto(f"{address}/?tab=unfold")
+            page.goto(f"{address}/?tab=unfold&example=dog&block=3&layer=2&token=5.6")
             page.get_by_role("tab", name="Unfold", selected=True).wait_for()
-            page.locator(".walk-figure img").first.wait_for()
+            page.locator(".network-drawing .figure > svg").wait_for()
             page.wait_for_timeout(1500)  # what moves stands still
             page.screenshot(path=HERE / f"page-{scheme}.png")
         browser.close()

@@ -1,6 +1,7 @@
 """The page, put together from its tabs."""
 
 import inspect
+import json
 from pathlib import Path
 
 import gradio as gr
@@ -22,7 +23,7 @@ from mvit.page.pictures import pack
 from mvit.page.serving import ServingError
 from mvit.page.theme import CSS, HEAD, THEME
 from mvit.page.training import training_figures, training_tab
-from mvit.page.unfold import unfold_tab
+from mvit.page.unfold import example_named, unfold_tab, weights_named
 from mvit.page.uploads import guard
 from mvit.storage.files import CHECKPOINTS
 
@@ -33,12 +34,15 @@ TABS = ("classify", "unfold", "efficiency", "training")
 def opened(checkpoint: str, request: gr.Request) -> tuple:
     """What a page is given when it is opened, in one answer.
 
-    The tab that its address names, if it names one; the weights, also those trained since the start; and what the
-    Training and Efficiency tabs show.
+    The tab, the example and the weights that its address names; the weights on offer, also those trained since the
+    start; and what the Training and Efficiency tabs show.
     """
-    tab = request.query_params.get("tab")
-    named = gr.Tabs(selected=tab) if tab in TABS else gr.skip()
-    return named, gr.Dropdown(choices()), training_figures(checkpoint), *shipped_benchmark()
+    asked = request.query_params
+    folder = weights_named(asked["weights"]) if "weights" in asked else None
+    folder = folder or checkpoint
+    pixels = example_named(asked["example"], folder) if "example" in asked else None
+    return (gr.Tabs(selected=asked["tab"]) if asked.get("tab") in TABS else gr.skip(), pixels or gr.skip(),
+            gr.Dropdown(choices(), value=folder), training_figures(folder), *shipped_benchmark())
 
 
 def describe(checkpoint: str) -> tuple[str, str]:
@@ -84,10 +88,12 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
             with gr.Tab("Training", id="training") as train_it:
                 figures = training_tab(checkpoint, data)
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
-        page.load(opened, checkpoint, [tabs, checkpoint, figures, *costs], **AT_ONCE).then(
+        page.load(opened, checkpoint, [tabs, pixels, checkpoint, figures, *costs], **AT_ONCE).then(
             None, js="() => mvit.followTabs()", api_visibility="private")
         for tab in (classify_it, unfold_it, weigh_it, train_it):
             tab.select(None, js=f"() => mvit.tabOpened('{tab.id}')", api_visibility="private")
+        checkpoint.change(None, checkpoint, js=f"folder => mvit.weightsChosen(folder, {json.dumps(checkpoint.value)})",
+                          api_visibility="private")
         checkpoint.change(training_figures, checkpoint, figures, **LAST)
         checkpoint.change(describe, checkpoint, [title, task], **LAST)
     # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which

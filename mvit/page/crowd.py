@@ -16,6 +16,7 @@ from mvit.page.uploads import AnswerInWords
 
 M_ARENA_MAX = -8  # malloc.h of glibc
 MOST_EVENTS = 300  # that wait or are at work: what two cores answer in some five seconds
+LIMITED = ("/run/", "/api/", "/component_server")  # addresses of what a visitor asks that takes work
 BUSY = "The page is busy: please try again in a moment."
 
 
@@ -55,13 +56,15 @@ def busy() -> Response:
 
 
 class EventLimit:
-    """ASGI middleware: of Gradio's events that are answered directly, no more than ``most`` at once."""
+    """ASGI middleware: of Gradio's events that are answered directly, and of the drawing's experiments, no more than
+    ``most`` at once.
+    """
 
     def __init__(self, app: ASGIApp, most: int):
         self.app, self.most, self.under_way = app, most, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or ("/run/" not in scope["path"] and "/api/" not in scope["path"]):
+        if scope["type"] != "http" or not any(part in scope["path"] for part in LIMITED):
             await self.app(scope, receive, send)
         elif self.under_way >= self.most:
             await busy()(scope, receive, send)

@@ -40,13 +40,13 @@ def figure_output(alt_text: str, **options: Any) -> gr.Image:
 
 def as_png(figure: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    figure.save(buffer, "PNG", compress_level=1)  # a click waits for it
+    figure.save(buffer, "PNG", compress_level=1)  # somebody waits for it
     return buffer.getvalue()
 
 
-def figure_file(figure: Image.Image | bytes, cache: Path) -> str:
-    """The figure, or the PNG of one, as a file in the cache, whole at every moment, whoever else makes the same."""
-    png = figure if isinstance(figure, bytes) else as_png(figure)
+def figure_file(figure: Image.Image, cache: Path) -> str:
+    """The figure as a file in the cache, whole at every moment, whoever else makes the same."""
+    png = as_png(figure)
     file = cache / hashlib.sha256(png).hexdigest() / "figure.png"
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as part:

@@ -18,5 +18,6 @@ THEME = gr.themes.Default(
     button_primary_border_color="*primary_600", button_primary_border_color_hover="*primary_700",
 )
 CSS = (STATIC / "page.css").read_text(encoding="utf-8")
+SCRIPTS = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.js", "address.js"))
 HEAD = (f"<style media='print'>{(STATIC / 'print.css').read_text(encoding='utf-8')}</style>"
-        f"<script>{(STATIC / 'page.js').read_text(encoding='utf-8')}</script>")
+        f"<script>{SCRIPTS}</script>")

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mvit.storage.files import read_json, write_json
-from mvit.storage.formats import About, Epoch, Evaluation
+from mvit.storage.formats import About, Costs, Epoch, Evaluation
+
+INTERVENTIONS = "interventions.json"
 
 
 def _is_history(content: object) -> bool:
@@ -19,6 +21,20 @@ def _is_evaluation(content: object) -> bool:
 def _is_run(content: object) -> bool:
     return (isinstance(content, dict) and isinstance(content.get("command"), str)
             and isinstance(content.get("settings"), dict) and isinstance(content["settings"].get("epochs"), int))
+
+
+def _is_cost(content: object) -> bool:
+    if not isinstance(content, dict):
+        return False
+    interval = content.get("change_interval_95")
+    return (isinstance(content.get("change"), int | float) and isinstance(interval, list) and len(interval) == 2
+            and all(isinstance(end, int | float) for end in interval))
+
+
+def _is_costs(content: object) -> bool:
+    return (_is_evaluation(content) and isinstance(content, dict) and _is_cost(content.get("uniform_everywhere"))
+            and all(isinstance(content.get(kind), list) and all(map(_is_cost, content[kind]))
+                    for kind in ("uniform", "muted", "covered")))
 
 
 # What each file must be at least, since people put files there.
@@ -100,3 +116,9 @@ def commands_of(run: About | None) -> list[str]:
         return []
     before = [command for earlier in run.get("earlier", {}).values() for command in commands_of(earlier)]
     return [*dict.fromkeys(before), run["command"]]
+
+
+def read_costs(folder: Path) -> Costs | None:
+    """What experiments with a checkpoint's network cost; None where nobody measured it, or the file is another's."""
+    content = read_json(folder / INTERVENTIONS)
+    return content if _is_costs(content) else None

@@ -149,3 +149,36 @@ class TrainingSpeed(TypedDict):
     ratio: dict[str, float]
     minutes_for_20_epochs: dict[str, float]
     step: dict[str, float]
+
+
+# --------------------------------------------------------------------------- interventions.json
+
+
+class Cost(TypedDict):
+    """The accuracy after one change, and by how much it changed, both as fractions with 95 % intervals.
+
+    Numbers count from 1, as people do. ``patch`` is the side in pixels of what was covered in each picture.
+    """
+
+    block: NotRequired[int]
+    layer: NotRequired[int]
+    head: NotRequired[int]
+    patch: NotRequired[int]
+    accuracy: float
+    change: float
+    change_interval_95: tuple[float, float]
+
+
+class Costs(TypedDict):
+    """``interventions.json``: what the experiments cost on the images of one split, named with its pixels."""
+
+    split: str
+    images: int
+    accuracy: float
+    accuracy_interval_95: tuple[float, float]
+    uniform: list[Cost]
+    uniform_everywhere: Cost
+    muted: list[Cost]
+    covered: list[Cost]
+    date: str
+    torch: str

@@ -11,10 +11,12 @@ KNOWN = {"image-redundant-alt"}
 def test_contrasts_names_and_headings(browser, server, scheme):
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
-    for tab in ("classify", "efficiency", "training"):
-        page.goto(f"{server}/?tab={tab}")
+    for tab in ("classify", "unfold", "efficiency", "training"):
+        page.goto(f"{server}/?tab={tab}&block=3&layer=2&token=4.5")
         page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
         page.wait_for_function("window.mvit?.following")
+        if tab == "unfold":
+            page.locator(".surface").wait_for()
         page.wait_for_timeout(300)  # it fades in
         rules = Axe().run(page).response["violations"]
         found = {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in rules}

@@ -20,7 +20,7 @@ from mvit.page.crowd import BUSY, app_options, made_once
 from mvit.page.pictures import pack
 from mvit.page.theme import HEAD
 from mvit.page.training import training_figures
-from mvit.page.unfold import TOKEN, unfold
+from mvit.page.unfold import described
 from mvit.storage.files import ROOT
 from tests.page.conftest import wait_for_answer
 
@@ -49,18 +49,16 @@ def test_charts_are_drawn_once_for_each_version_of_the_files(checkpoint, monkeyp
     assert len(drawn) == 8
 
 
-def test_the_figures_of_one_picture_are_made_once_for_each_version_of_the_weights(checkpoint, monkeypatch):
-    looked, look_inside = [], unfold_module.look_inside
-    monkeypatch.setattr(unfold_module, "look_inside", lambda *arguments: looked.append(1) or look_inside(*arguments))
+def test_a_picture_is_described_once_for_each_version_of_the_weights(checkpoint, monkeypatch):
+    looked, describe = [], unfold_module.describe_picture
+    monkeypatch.setattr(unfold_module, "describe_picture", lambda *given: looked.append(1) or describe(*given))
     pixels = pack(Image.effect_noise((32, 32), 60).convert("RGB"))
-    first = unfold(pixels, checkpoint, 2, TOKEN)
-    made = len(looked)
-    assert made > 0
-    assert unfold(pixels, checkpoint, 2, TOKEN) == first
-    assert len(looked) == made
+    first = described(pixels, checkpoint)
+    assert described(pixels, checkpoint) == first
+    assert len(looked) == 1
     os.utime(os.path.join(checkpoint, "probes.safetensors"), ns=(1, 1))
-    unfold(pixels, checkpoint, 2, TOKEN)
-    assert len(looked) == 2 * made
+    described(pixels, checkpoint)
+    assert len(looked) == 2
 
 
 def load(address: str, mode: str, visitors: int, requests: int, pid: int) -> dict:
@@ -124,6 +122,11 @@ def test_who_comes_when_the_page_is_busy_is_told_so(browser):
             urllib.request.urlopen(request, timeout=5)
         assert refused.value.code == 503
         assert json.load(refused.value)["detail"] == BUSY
+        request = urllib.request.Request(f"{page.local_url}gradio_api/component_server", b"{}",
+                                         {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:  # where the drawing's experiments are made
+            urllib.request.urlopen(request, timeout=5)
+        assert (refused.value.code, json.load(refused.value)["error"]) == (503, BUSY)
         visitor.close()
     finally:
         page.close()

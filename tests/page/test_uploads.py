@@ -70,9 +70,9 @@ def test_a_picture_that_never_ends_is_refused(server, tmp_path):
 JUNK = [None, "x", -1, 10**400, float("nan"), [], {}, [[[]]], {"path": "/etc/passwd"}, "../../etc", True]
 
 
-def send(address: str, event: dict) -> tuple[int, str]:
+def send(address: str, event: object, to: str = "run/predict") -> tuple[int, str]:
     """An event of the page's as it is sent without a queue: the answer's status and words."""
-    request = urllib.request.Request(f"{address}/gradio_api/run/predict", json.dumps(event).encode(),
+    request = urllib.request.Request(f"{address}/gradio_api/{to}", json.dumps(event).encode(),
                                      {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -94,6 +94,33 @@ def test_events_that_no_page_sends_are_answered_in_words(server):
             assert str(ROOT) not in words
     for event in ({}, {"data": []}, {"data": [], "fn_index": 10**6}, {"data": [], "fn_index": "x"}):
         assert send(server, event)[0] >= 400
+
+
+def test_experiments_that_no_page_asks_for_are_answered_in_words(server):
+    config = json.load(urllib.request.urlopen(f"{server}/config", timeout=10))
+    (drawing,) = [component["id"] for component in config["components"] if component["props"].get("server_fns")]
+    pixels, folder = next(values for values in (
+        [component["props"].get("value") for component in config["components"] if component["id"] in event["inputs"]]
+        for event in config["dependencies"]) if len(values) == 2 and all(isinstance(each, str) for each in values)
+        and len(values[0]) > 4000)
+    subject = {"pixels": pixels, "checkpoint": folder}
+    asked = {"subject": subject, "change": {"uniform": [[0, 0]]}, "classes": [0, 1]}
+
+    def experiment(data: object, **other: object) -> tuple[int, dict]:
+        event = {"data": data, "component_id": drawing, "fn_name": "experiment", "session_hash": "nobody", **other}
+        status, words = send(server, event, "component_server")
+        assert str(ROOT) not in words
+        return status, json.loads(words)
+
+    assert len(experiment(asked)[1]["answer"]) == 2
+    for junk in (*JUNK, *({**asked, name: value} for name in asked for value in JUNK),
+                 *({**asked, "subject": {**subject, name: value}} for name in subject for value in JUNK)):
+        if junk != {**asked, "change": {}} and junk != {**asked, "classes": []}:  # no experiment, but no error
+            status, answer = experiment(junk)
+            assert isinstance(answer.get("error"), str) and status in (200, 400), junk
+    for other in ({"component_id": 10**6}, {"component_id": "x"}, {"fn_name": "postprocess"}, {"fn_name": None}):
+        status, answer = experiment(asked, **other)
+        assert 400 <= status < 500 and "Traceback" not in str(answer)
 
 
 def test_what_goes_on_at_the_server_is_not_for_visitors(server):

@@ -1,18 +1,6 @@
-// What the page does in the browser by itself, beside Gradio: errors, names of examples, the address, the focus.
+// What the page does in the browser by itself, beside Gradio: errors, names of examples, what the Unfold tab shows.
 
 window.mvit = {
-    // The address follows the tabs once the one that it named is open; until then Gradio opens the first.
-    followTabs() {
-        this.following = true
-    },
-
-    tabOpened(tab) {
-        if (!this.following) return
-        const address = new URL(location)
-        address.searchParams.set('tab', tab)
-        history.replaceState(null, '', address)
-    },
-
     // A picture that was pasted or dropped anywhere goes the way of one that was chosen.
     async give(file) {
         document.querySelector('[role=tab][data-tab-id=classify]').click()
@@ -28,14 +16,6 @@ window.mvit = {
     // The same while the tab is open, else what it shows already.
     subjectIfOpen: (pixels, checkpoint, shown) =>
         document.querySelector('#unfold')?.offsetParent ? checkpoint + pixels : shown,
-
-    // Each step of the walk has buttons of its own; who steps on by the keyboard stays on them.
-    keepFocus(button) {
-        setTimeout(() => {
-            const same = [...document.querySelectorAll(`.walk-${button}`)].find(button => button.offsetParent)
-            same?.focus()  // a disabled one takes no focus
-        }, 100)
-    },
 }
 
 // Gradio shows no words of what goes wrong with an event that is not queued (6.31).

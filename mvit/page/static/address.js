@@ -1,0 +1,58 @@
+// The address says what is chosen: the tab, the example, the weights, and the state of the drawing. Back goes back.
+
+const STATE = ['block', 'layer', 'head', 'token', 'walk']
+
+Object.assign(window.mvit, {
+    link: named(),  // example and weights by name; null for what the page begins with
+
+    // Once the tab that the address named is open; until then Gradio opens the first.
+    followTabs() {
+        this.following = true
+    },
+
+    tabOpened(tab) {
+        this.tab = tab
+        this.say()
+    },
+
+    weightsChosen(folder, first) {
+        this.link.weights = folder === first ? null : folder.split(/[/\\]/).pop()
+        this.say()
+    },
+
+    // A new entry in the browser's history, if something has changed; what is not drawn yet stays as it is there.
+    say() {
+        if (!this.following || !this.tab) return
+        const address = new URL(location), parts = address.searchParams, state = new URLSearchParams(drawn()?.state)
+        const said = {tab: this.tab, ...this.link}
+        if (this.tab !== 'unfold' || drawn()?.model)
+            for (const name of STATE) said[name] = this.tab === 'unfold' ? state.get(name) : null
+        for (const [name, value] of Object.entries(said)) value ? parts.set(name, value) : parts.delete(name)
+        if (address.href !== location.href) history.pushState(null, '', address)
+    },
+})
+
+function named() {
+    const parts = new URLSearchParams(location.search)
+    return {example: parts.get('example'), weights: parts.get('weights')}
+}
+
+function drawn() {
+    return document.querySelector('.network-drawing')?.drawing
+}
+
+document.addEventListener('drawing:state', ({detail: {link}}) => {
+    window.mvit.link = {...link}
+    window.mvit.say()
+})
+
+window.addEventListener('popstate', () => {
+    const {mvit} = window, before = mvit.link, {example, weights} = named()
+    const same = before.example === example && before.weights === weights
+    if (!same && !drawn()) return location.reload()  // which restores all
+    mvit.tab = new URLSearchParams(location.search).get('tab') ?? 'classify'
+    mvit.link = {example, weights}
+    document.querySelector(`button[role=tab][data-tab-id="${mvit.tab}"]`)?.click()
+    if (drawn()) drawn().state = location.search
+    if (!same) drawn().choose({example, weights})
+})
