@@ -103,8 +103,6 @@ def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test
     path = Path(path).expanduser()
     folders = find_splits(path)
     made = "test" not in folders
-    if test_share and not made:
-        raise DataError(f"{path} has a test/ of its own: leave --test-share out, or move test/ away.")
     damaged: dict[str, str] = {}
     try:
         splits = {name: _load_folder(path, name, folders[name], image_size, damaged)
@@ -119,10 +117,10 @@ def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test
         if unread and folders["train"] != path:
             train = replace(train, notes=(*train.notes, f"Beside train/ these are not read: {listed(unread)}."))
         splits = {name: split for name, split in (("train", train), ("test", test)) if name in names}
-    if damaged:
-        first = names[0]
-        notes = (*splits[first].notes, f"{_named(damaged)}\nThe run goes on without them.")
-        splits[first] = replace(splits[first], notes=notes)
+    notes = [f"{_named(damaged)}\nThe run goes on without them."] if damaged else []
+    if test_share and not made:
+        notes.append(f"{path} has a test/ of its own, and no other is made (--test-share).")
+    splits[names[0]] = replace(splits[names[0]], notes=(*splits[names[0]].notes, *notes))
     return splits
 
 
