@@ -1,6 +1,10 @@
 """Loading and holding out."""
 
 import shutil
+import socket
+import threading
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -172,6 +176,55 @@ def test_without_network_both_ways_out_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
     monkeypatch.setattr(torchvision.datasets.cifar, "download_and_extract_archive", refuse)
     with pytest.raises(DataError, match=r"connect to the internet .* or give a folder .* by --data PATH"):
+        load_split(None, "train")
+
+
+@pytest.mark.parametrize("answer,said", [
+    (None, "Connection refused"), (b"", "closed connection without response"),
+    (b"HTTP/1.1 403 Forbidden\r\n\r\n", "403 Forbidden"), (b"nonsense\r\n\r\n", "nonsense"), ("silence", "timed out"),
+])
+def test_behind_a_proxy_that_does_not_work_it_says_so_and_does_not_wait(tmp_path, monkeypatch, answer, said):
+    from mvit.compat import torchvision
+
+    monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
+    monkeypatch.setattr(canonical, "SILENCE", 0.3)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies that there were at first
+    archive = tmp_path / torchvision.datasets.CIFAR10.filename
+    archive.write_bytes(b"\x1f\x8b" + bytes(998))
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        if answer is None:
+            proxy.close()
+        elif answer != "silence":
+            def serve():
+                connection, _ = proxy.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(answer)
+
+            threading.Thread(target=serve, daemon=True).start()
+        begin = time.monotonic()
+        with pytest.raises(DataError) as refused:
+            load_split(None, "train")
+    assert time.monotonic() - begin < 5
+    text = str(refused.value)
+    assert said in text
+    assert f"{archive.name} is there, but damaged or not whole: 1,000 of 170,498,071 bytes" in text
+    assert f"put {torchvision.datasets.CIFAR10.url} into {tmp_path} by hand, or give a folder of pictures" in text
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_download_that_breaks_off_is_told(tmp_path, monkeypatch):
+    from mvit.compat import torchvision
+
+    monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
+    utils, name = torchvision.datasets.utils, torchvision.datasets.CIFAR10.filename
+    monkeypatch.setattr(utils, "_get_redirect_url", lambda url, max_hops: url)
+    monkeypatch.setattr(utils, "_urlretrieve", lambda url, file: Path(file).write_bytes(bytes(500)))
+    with pytest.raises(DataError, match=f"{name} is there, but damaged or not whole: 500 of .*by hand, or"):
         load_split(None, "train")
 
 
