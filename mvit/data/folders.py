@@ -146,7 +146,9 @@ def _no_folder(path: Path) -> str:
 
 
 def _no_classes(path: Path) -> str:
-    return f"There are no folders of classes in {path} ({_contents(path)}): give {LAYOUT}."
+    flat = any(is_picture(each.name) for each in path.iterdir())
+    above = "if they are of one class, give the folder above, or else " if flat else ""
+    return f"There are no folders of classes in {path} ({_contents(path)}): {above}give {LAYOUT}."
 
 
 def _contents(path: Path) -> str:

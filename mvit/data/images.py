@@ -227,9 +227,8 @@ def split_off(split: Split, share: float) -> tuple[Split, Split]:
     train, test = _part(split, _shuffled(len(split)), taken)
     note = (f"There is no test/: {share:.0%} of each class, {len(test):,} of {len(split):,} pictures, are kept for "
             "testing and not trained on (--test-share).")
-    made = f"split, made of {1 - share:.0%} and {share:.0%} of all"
-    train, test = (replace(part, name=split.name.replace("train split", f"{name} {made}", 1))
-                   for name, part in (("train", train), ("test", test)))
+    train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {of_all:.0%} of all pictures"))
+                   for name, of_all, part in (("train", 1 - share, train), ("test", share, test)))
     return replace(train, notes=(note,)), test
 
 

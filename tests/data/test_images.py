@@ -60,7 +60,7 @@ def picture(file: Path, colour="red"):
     ([], "nothing", r"There is no folder .*nothing; in .* there is: no folder"),
     (["pets/cat/0.png"], "pest", r"There is no folder .*pest; in .* there is: pets"),
     (["pets.png"], "pets.png", "is a file, not a folder: unpack it if it is an archive"),
-    (["0.png", "1.jpg"], "", r"There are no folders of classes in .* \(2 picture\(s\)\): give a folder for each class"),
+    (["0.png", "1.jpg"], "", r"There are no folders of classes in .* \(2 picture\(s\)\): if .* give the folder above, or"),
     (["train/0.png", "val/1.png"], "", r"no folders of classes in .*train \(1 picture\(s\)\)"),
     (["cat/0.png", "dog/notes.txt"], "", r"folders without pictures: dog \(no picture that can be read, but files: 1"),
     (["cat/0.png", "dog/.DS_Store"], "", r"folders without pictures: dog \(empty\)"),
@@ -123,7 +123,7 @@ def test_without_test_a_part_of_each_class_is_split_off_and_that_is_said(tmp_pat
     seen = [tuple(image.flatten().tolist()) for split in (train, test) for image in split.images]
     assert len(set(seen)) == 90
     assert 0 < test.lossless.sum() < len(test)  # of either kind, as in training
-    assert test.name.startswith("plain test split, made of 80% and 20% of all")
+    assert test.name.startswith("plain test split, 20% of all pictures, 67% JPEG copy")
     assert torch.equal(load_split(tmp_path / "plain", "test").images, test.images)
     copied(folder / "train", tmp_path / "half" / "Train")
     train, test = load_train_and_test(tmp_path / "half", test_share=0.5)
