@@ -60,7 +60,7 @@ def picture(file: Path, colour="red"):
     ([], "nothing", r"There is no folder .*nothing; in .* there is: no folder"),
     (["pets/cat/0.png"], "pest", r"There is no folder .*pest; in .* there is: pets"),
     (["pets.png"], "pets.png", "is a file, not a folder: unpack it if it is an archive"),
-    (["0.png", "1.jpg"], "", r"There are no folders of classes in .* \(2 picture\(s\)\): if .* give the folder above, or"),
+    (["0.png", "1.jpg"], "", r"There are no folders of classes in .* \(2 picture\(s\)\): if .* the folder above, or"),
     (["train/0.png", "val/1.png"], "", r"no folders of classes in .*train \(1 picture\(s\)\)"),
     (["cat/0.png", "dog/notes.txt"], "", r"folders without pictures: dog \(no picture that can be read, but files: 1"),
     (["cat/0.png", "dog/.DS_Store"], "", r"folders without pictures: dog \(empty\)"),
