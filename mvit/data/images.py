@@ -241,7 +241,7 @@ def _part(split: Split, order: Tensor, taken: Tensor) -> tuple[Split, Split]:
     chosen = torch.zeros(len(split), dtype=torch.bool)
     for label, number in enumerate(taken.tolist()):
         chosen[order[split.labels[order] == label][:number]] = True
-    return split[~chosen], split[chosen]
+    return split[~chosen], replace(split[chosen], notes=())  # they are said once
 
 
 def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

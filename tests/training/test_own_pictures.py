@@ -60,8 +60,9 @@ def test_the_same_pictures_are_tested_on_after_the_run(plain, tmp_path, capsys):
 def test_a_recipe_holds_fewer_out_of_few_and_says_so(plain, tmp_path, capsys, monkeypatch):
     (plain / "red" / "cut.png").unlink()
     stop_before_the_first_epoch(monkeypatch, plain, tmp_path / "run", "--recipe", "strong")
-    assert ("The recipe strong holds 2,000 images out, too many of 72: here it holds out a fifth, 14 (--validation)."
-            in capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert "The recipe strong holds 2,000 images out, too many of 72: here it holds out a fifth, 14 (" in said
+    assert said.count("There is no test/") == 1
     assert State.load(tmp_path / "run" / "run").settings.validation == 14
     assert train.main(["--output", str(tmp_path / "run"), "--device", "cpu", "--resume", "--epochs", "3"]) == 0
     assert load_json(tmp_path / "run" / "validation.json")["images"] == 14
