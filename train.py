@@ -4,6 +4,7 @@ On several processes or cards: ``torchrun --nproc-per-node=N train.py``.
 """
 
 import argparse
+import io
 import json
 import os
 import shlex
@@ -64,7 +65,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="named set of defaults for the settings below (default: %(default)s)")
     add_settings(parser.add_argument_group("settings", argument_default=argparse.SUPPRESS))
     parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/<class>/ and test/<class>/ (default: download CIFAR-10 into data/)")
+                        help="folder with a folder of pictures for each class, or with train/<class>/ and "
+                             "test/<class>/ (default: download CIFAR-10 into data/)")
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--log", choices=("tensorboard",),
                         help="also write event files below runs/tensorboard, to be watched in a browser (an extra: pip "
@@ -110,5 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a class may have a name that the terminal cannot show
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a system that ends, or of torchrun: as Ctrl-C
     sys.exit(main())

@@ -3,12 +3,14 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from mvit.data.images import DataError, hold_out, load_split
 from mvit.data.pictures import FIT
 from mvit.evaluation.accuracy import as_table, cut_and_fit, evaluate, predict, with_classes_of
 from mvit.evaluation.mistakes import as_lines, worst_mistakes
 from mvit.model import CheckpointError, MobileViT
+from mvit.storage.checkpoint import Records
 
 
 def aspect(text: str) -> tuple[int, int]:
@@ -25,8 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", metavar="PATH",
                         help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
     parser.add_argument("--split", choices=("test", "train", "validation"), default="test")
-    parser.add_argument("--validation", metavar="N", type=int, default=2000,
-                        help="how many training images were held out, for --split validation (default: %(default)s)")
+    parser.add_argument("--validation", metavar="N", type=int,
+                        help="how many training images were held out, for --split validation (default: as many as "
+                             "its run.json says, else 2000)")
     parser.add_argument("--aspect", metavar="W:H", type=aspect,
                         help="cut the images to this aspect first, and fit them to a square again by --fit")
     parser.add_argument("--fit", choices=("crop", "letterbox"), default=FIT,
@@ -39,9 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--worst is at least 1")
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
-        split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size)
+        records = Records.read(Path(options.checkpoint))
+        split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size,
+                           **records.reading)
         if options.split == "validation":
-            split = hold_out(split, options.validation)[1]
+            of_run = records.run["settings"].get("validation") if records.run else None
+            split = hold_out(split, options.validation or of_run or 2000)[1]
         if options.aspect:
             width, height = options.aspect
             split = cut_and_fit(split, width, height, options.fit)

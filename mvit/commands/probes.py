@@ -8,6 +8,7 @@ from mvit.data.images import DataError, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.explain.probes import FILE, train_probes
 from mvit.model import CheckpointError, MobileViT
+from mvit.storage.checkpoint import Records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
-        train, test = load_train_and_test(options.data, model.config.image_size)
+        train, test = load_train_and_test(options.data, model.config.image_size,
+                                          **Records.read(options.checkpoint).reading)
         probes = train_probes(model, with_classes_of(model, train), with_classes_of(model, test))
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)

@@ -7,22 +7,22 @@ one indexing operation.
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
+from mvit.data.canonical import read_canonical
+from mvit.data.folders import NAMED_AT_MOST, class_files, class_name, find_splits, folders_in, listed
+from mvit.data.folders import DataError as DataError  # for who reads images
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.model import CIFAR10_CLASSES
-from mvit.storage.files import ROOT
 
-CANONICAL_ROOT = ROOT / "data"
 LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
-
-
-class DataError(Exception):
-    """The images cannot be had; the message is one sentence for the person who asked."""
+TEST_SHARE = 0.2  # of the images, where there is no test/
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Split:
         labels: int64, (N,).
         lossless: bool, (N,): stored without loss (PNG and the like, not JPEG).
         files: where each lies, in the folder that was given; for CIFAR-10's own files, which hold many, its number.
+        notes: what a person should know of how they were got, a sentence each.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Split:
     labels: Tensor
     lossless: Tensor
     files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,71 +67,112 @@ class Split:
 # --------------------------------------------------------------------------- loading
 
 
-def load_split(path: str | Path | None, split: str, image_size: int = 32) -> Split:
+def load_split(path: str | Path | None, split: str, image_size: int = 32, **reading: Any) -> Split:
     """Canonical CIFAR-10, or any folder of pictures.
 
     Args:
         path: None for CIFAR-10 through torchvision, downloaded once into ``data/`` and checked by md5; otherwise a
-            folder with ``train/<class>/`` and ``test/<class>/`` (torchvision's ImageFolder layout).
+            folder with ``train/<class>/`` and ``test/<class>/``. Without ``test/``, or in a plain folder of class
+            folders, a part of each class is split off for it, the same whenever the pictures are the same.
         split: "train" or "test".
         image_size: side in pixels; pictures of another size are fitted as on the page.
+        reading: ``test_share``, of the pictures that are split off where there is no ``test/`` (0: a fifth), and
+            ``skip_damaged``, to leave out files that cannot be read.
 
     Raises:
         DataError: no such folder, an unreadable picture, no network.
     """
-    if path is None and image_size != 32:
-        raise DataError(f"CIFAR-10's images have 32 pixels a side; for {image_size} give your own by --data PATH.")
-    return _load_canonical(split) if path is None else _load_folder(Path(path), split, image_size)
+    return _load(path, (split,), image_size, **reading)[split]
 
 
-def load_train_and_test(path: str | Path | None, image_size: int = 32) -> tuple[Split, Split]:
+def load_train_and_test(path: str | Path | None, image_size: int = 32, **reading: Any) -> tuple[Split, Split]:
     """Both splits, as :func:`load_split`; also a DataError where their classes differ, or are but one."""
-    train, test = (load_split(path, split, image_size) for split in ("train", "test"))
+    train, test = _load(path, ("train", "test"), image_size, **reading).values()
     if train.class_names != test.class_names:
         names = {split: ", ".join(s.class_names) for split, s in (("train", train), ("test", test))}
         raise DataError(f"{path}: train/ has the classes {names['train']}, but test/ has {names['test']}.")
     if len(train.class_names) < 2:
         raise DataError(f"{path}: there is one class only, {train.class_names[0]}; a network is trained to tell at "
-                        "least two apart, each in a folder of its own in train/ and in test/.")
+                        "least two apart, each in a folder of its own.")
     return train, test
 
 
-def _load_canonical(split: str) -> Split:
-    from mvit.compat import torchvision  # here, since it takes a second and the page does without
-
+def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test_share: float = 0.0,
+          skip_damaged: bool = False) -> dict[str, Split]:
+    """The splits of these names."""
+    if path is None:
+        if image_size != 32:
+            raise DataError(f"CIFAR-10's images have 32 pixels a side; for {image_size} give your own by --data PATH.")
+        return {name: _load_canonical(name) for name in names}
+    path = Path(path).expanduser()
+    folders = find_splits(path)
+    made = "test" not in folders
+    damaged: dict[str, str] = {}
     try:
-        cifar = torchvision.datasets.CIFAR10(CANONICAL_ROOT, train=split == "train", download=True)
-    except (OSError, RuntimeError) as error:  # no network, a broken download, a full disk
-        raise DataError(
-            f"CIFAR-10 is not in {CANONICAL_ROOT} and could not be downloaded ({error}): connect to the internet and "
-            "run this again, or give a folder with train/<class>/ and test/<class>/ by --data PATH."
-        ) from error
+        splits = {name: _load_folder(path, name, folders[name], image_size, damaged)
+                  for name in (("train",) if made else names)}
+    except KeyError as error:
+        raise DataError(f"There is a test/ in {path}, but no train/ beside it.") from error
+    if damaged and not skip_damaged:
+        raise DataError(f"{_named(damaged)}\nMend or delete them, or go on without them by --skip-damaged.")
+    if made:
+        train, test = split_off(splits["train"], test_share or TEST_SHARE)
+        unread = [folder for folder in folders_in(path) if folder != folders["train"]]
+        if unread and folders["train"] != path:
+            train = replace(train, notes=(*train.notes, f"Beside train/ these are not read: {listed(unread)}."))
+        splits = {name: split for name, split in (("train", train), ("test", test)) if name in names}
+    notes = [f"{_named(damaged)}\nThe run goes on without them."] if damaged else []
+    if test_share and not made:
+        notes.append(f"{path} has a test/ of its own, and no other is made (--test-share).")
+    splits[names[0]] = replace(splits[names[0]], notes=(*splits[names[0]].notes, *notes))
+    return splits
+
+
+def _load_canonical(split: str) -> Split:
+    cifar = read_canonical(split)
     return _split(f"CIFAR-10 {split} split, canonical pixels", cifar.classes, cifar.data, cifar.targets,
                   np.ones(len(cifar), bool), [f"{split} image {number}" for number in range(len(cifar))])
 
 
-def _load_folder(path: Path, split: str, image_size: int) -> Split:
-    from mvit.compat import torchvision
+def _load_folder(path: Path, split: str, folder: Path, image_size: int, damaged: dict[str, str]) -> Split:
+    """A folder of class folders.
 
-    def read(file: str) -> np.ndarray:
-        return np.asarray(to_network_size(load_picture(file), image_size))
-
-    try:
-        folder = torchvision.datasets.ImageFolder(path / split, loader=read)
-        images = np.stack([image for image, _ in folder])
-    except PictureError as error:
-        raise DataError(f"{path / split} holds a file that is no picture: {error}") from error
-    except OSError as error:
-        raise DataError(
-            f"No pictures in {path / split} ({error}): give a folder with train/<class>/ and test/<class>/."
-        ) from error
-    lossless = np.array([Path(file).suffix.lower() not in LOSSY_SUFFIXES for file, _ in folder.samples])
-    size = CIFAR10_SIZES[split]
-    source = "CIFAR-10" if tuple(folder.classes) == CIFAR10_CLASSES and len(folder) == size else path.resolve().name
-    share = 1 - lossless.mean()
+    Args:
+        path: of the data set.
+        split: its name.
+        folder: where it is.
+        image_size: side in pixels.
+        damaged: is told the files that cannot be read, each with the reason.
+    """
+    classes = class_files(folder)
+    images, labels, lossless, read = [], [], [], []
+    files = [(file, label) for label, found in enumerate(classes.values()) for file in found]
+    for file, label in tqdm(files, desc=f"reading {folder.name}", unit=" pictures", leave=False, disable=None):
+        try:
+            images.append(np.asarray(to_network_size(load_picture(file), image_size)))
+        except PictureError as error:
+            damaged[file] = str(error)
+            continue
+        labels.append(label)
+        read.append(file)
+        lossless.append(Path(file).suffix.lower() not in LOSSY_SUFFIXES)
+    known = set(labels)
+    if gone := [name for label, name in enumerate(classes) if label not in known]:
+        raise DataError(f"No picture can be read of the class {listed(gone)} in {folder}; the first file: "
+                        f"{next(f'{file}: {why}' for file, why in damaged.items() if file.startswith(str(folder)))}")
+    source = ("CIFAR-10" if tuple(classes) == CIFAR10_CLASSES and len(images) == CIFAR10_SIZES[split]
+              else class_name(path.resolve().name))
+    share = 1 - sum(lossless) / len(lossless)
     kind = "lossless copy" if share == 0 else "JPEG copy" if share == 1 else f"{share:.0%} JPEG copy, the rest lossless"
-    return _split(f"{source} {split} split, {kind}", folder.classes, images, folder.targets, lossless,
-                  [file for file, _ in folder.samples])
+    return _split(f"{source} {split} split, {kind}", list(classes), np.stack(images), labels, np.array(lossless),
+                  read)
+
+
+def _named(damaged: dict[str, str]) -> str:
+    """The files that cannot be read, each with the reason, up to ten of them."""
+    lines = [f"  {file}: {why}" for file, why in list(damaged.items())[:NAMED_AT_MOST]]
+    more = [f"  and {len(damaged) - NAMED_AT_MOST:,} more"] if len(damaged) > NAMED_AT_MOST else []
+    return "\n".join([f"{len(damaged):,} file(s) cannot be read as pictures:", *lines, *more])
 
 
 def _split(name: str, class_names: list[str], pixels: np.ndarray, labels: list[int], lossless: np.ndarray,
@@ -156,24 +199,56 @@ def hold_out(split: Split, count: int) -> tuple[Split, Split]:
     """
     if not 0 < count < len(split):
         raise ValueError(f"cannot hold out {count} of {len(split)} images")
-    shuffled = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
-    order = shuffled[torch.argsort(split.lossless[shuffled].int(), descending=True, stable=True)]
     sizes = split.labels.bincount()
     quotas = sizes * count / len(split)
     taken = quotas.floor().long()
-    largest_remainders = torch.argsort(quotas - taken, descending=True, stable=True)
+    remainders = (quotas - taken).masked_fill(taken + 1 >= sizes, -1)  # rather from a class that has more
+    largest_remainders = torch.argsort(remainders, descending=True, stable=True)
     taken[largest_remainders[: count - int(taken.sum())]] += 1
     emptied = (taken == sizes) & (sizes > 0)
     if emptied.any():
         name = split.class_names[int(emptied.nonzero()[0])]
         raise ValueError(f"holding out {count} of {len(split)} images leaves none of the class {name}")
-
-    held_out = torch.zeros(len(split), dtype=torch.bool)
-    for label, number in enumerate(taken.tolist()):
-        held_out[order[split.labels[order] == label][:number]] = True
-    rest, part = split[~held_out], split[held_out]
+    shuffled = _shuffled(len(split))
+    order = shuffled[torch.argsort(split.lossless[shuffled].int(), descending=True, stable=True)]
+    rest, part = _part(split, order, taken)
     kind = "lossless images" if part.lossless.all() else f"images, {part.lossless.float().mean():.1%} of them lossless"
     return rest, replace(part, name=f"{count:,} {kind} held out from the {split.name}")
+
+
+def split_off(split: Split, share: float) -> tuple[Split, Split]:
+    """A fixed, stratified part of the images to test on, where they come without one: of each class at random.
+
+    Returns:
+        (train, test), of each class the share in the second, rounded, but an image at the least.
+
+    Raises:
+        DataError: a class has no image for one of them.
+    """
+    sizes = split.labels.bincount(minlength=len(split.class_names))
+    taken = (sizes * share).round().long().clamp(min=1)
+    if lacking := [f"{name} ({size})" for name, size, number in
+                   zip(split.class_names, sizes.tolist(), taken.tolist(), strict=True) if number >= size]:
+        raise DataError(f"There is no test/, and --test-share {share:g} leaves no picture to train on of "
+                        f"{listed(lacking)}: add pictures to these classes, at least two each, or leave them out.")
+    train, test = _part(split, _shuffled(len(split)), taken)
+    note = (f"There is no test/: {share:.0%} of each class, {len(test):,} of {len(split):,} pictures, are kept for "
+            "testing and not trained on (--test-share).")
+    train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {of_all:.0%} of all pictures"))
+                   for name, of_all, part in (("train", 1 - share, train), ("test", share, test)))
+    return replace(train, notes=(note,)), test
+
+
+def _shuffled(count: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+
+def _part(split: Split, order: Tensor, taken: Tensor) -> tuple[Split, Split]:
+    """(The rest, the first ``taken`` images of each class in this order)."""
+    chosen = torch.zeros(len(split), dtype=torch.bool)
+    for label, number in enumerate(taken.tolist()):
+        chosen[order[split.labels[order] == label][:number]] = True
+    return split[~chosen], replace(split[chosen], notes=())  # they are said once
 
 
 def mean_and_std(split: Split) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -11,6 +11,7 @@ from gradio.utils import LRUCache
 from mvit.benchmark.costs import count_parameters
 from mvit.data.examples import example_files
 from mvit.data.pictures import load_picture
+from mvit.documents.rendering import markdown
 from mvit.model import CheckpointError
 from mvit.page.attend import attend_endpoint
 from mvit.page.checkpoints import about, begun_with, choices, find_checkpoints, load_classifier, usable
@@ -51,7 +52,7 @@ def describe(checkpoint: str) -> tuple[str, str]:
     size, names = model.config.image_size, model.config.class_names
     return (f"# A vision transformer with {count_parameters(model) / 1e6:.2f} M parameters\n"
             f"MobileViT-XXS, trained on pictures of {size} × {size} pixels. {about(checkpoint)}",
-            f"Give it a picture; it says which of these it is: {', '.join(names[:MOST_NAMES])}"
+            f"Give it a picture; it says which of these it is: {', '.join(map(markdown, names[:MOST_NAMES]))}"
             + (f", and {len(names) - MOST_NAMES:,} more." if len(names) > MOST_NAMES else "."))
 
 

@@ -59,6 +59,7 @@ _lock = threading.Lock()  # matplotlib's settings are the whole process's, and v
 def _style(ink: str) -> dict:
     return {"text.color": ink, "axes.edgecolor": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink,
             "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 10,
+            "text.parse_math": False,  # a class may be called $x$
             "axes.spines.top": False, "axes.spines.right": False}
 
 

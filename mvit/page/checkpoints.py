@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Classifier
 from mvit.model import CheckpointError
 from mvit.page.crowd import made_once
@@ -37,8 +38,8 @@ def about(checkpoint: str) -> str:
         parts.append("with " + ", ".join(mean for mean, used in means.items() if used))
     how = f" trained for {' '.join(parts)}" if parts else " of which no record of the training is there"
     good = (f"; right on {records.evaluation['accuracy']:.1%} of {records.evaluation['images']:,} images "
-            f"({records.evaluation['split']})" if records.evaluation else "")
-    return f"The weights *{name}*:{how}{good}."
+            f"({markdown(records.evaluation['split'])})" if records.evaluation else "")
+    return f"The weights *{markdown(name)}*:{how}{good}."
 
 
 def load_classifier(checkpoint: str | Path) -> Classifier:

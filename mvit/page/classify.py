@@ -9,6 +9,7 @@ import gradio as gr
 from mvit.data.examples import example_files, thumbnails
 from mvit.data.pictures import PictureError, enlarge, load_picture
 from mvit.data.reader import Reader
+from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import choices, usable
 from mvit.page.events import AT_ONCE, LAST
@@ -63,7 +64,7 @@ def remark(answer: Answer, milliseconds: float) -> str:
     trust = measured["accuracy"] if measured and measured["accuracy"] is not None else confidence
     lines = []
     if trust < UNSURE_BELOW:
-        lines.append(f"### Not sure\n“{name}” is only its best guess. The network knows "
+        lines.append(f"### Not sure\n“{markdown(name)}” is only its best guess. The network knows "
                      f"{len(answer.confidences)} classes and nothing else: whatever it is shown, it must name one.")
     if measured:
         low, high = round(100 * measured["confidence_from"]), round(100 * measured["confidence_to"])

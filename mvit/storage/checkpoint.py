@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mvit.storage.files import read_json, write_json
 from mvit.storage.formats import About, Costs, Epoch, Evaluation
@@ -70,6 +71,13 @@ class Records:
         history = history or []
         last = {"test" if validation else _watched(history): evaluation} if evaluation else {}
         return cls(history, {**({"validation": validation} if validation else {}), **last}, run)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How the run read its pictures, for :func:`mvit.data.images.load_split`: a test split that was made is the
+        same again."""
+        settings = self.run["settings"] if self.run else {}
+        return {name: settings[name] for name in ("test_share", "skip_damaged") if name in settings}
 
     def write(self, folder: Path) -> None:
         """Write each part that there is into a folder."""

@@ -32,7 +32,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """In UTF-8. A name's bytes that are none become escapes, which JSON reads as the same name."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, value: object) -> None:

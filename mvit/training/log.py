@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mvit.data.images import Split
+from mvit.documents.rendering import markdown
 from mvit.model import MobileViT
 from mvit.storage.files import ROOT
 from mvit.storage.formats import Epoch
@@ -57,7 +58,7 @@ def answers(network: MobileViT, examples: Split) -> str:
     training = network.training
     confidence, said = network.eval().probabilities(network(network.normalize(examples.images))).max(1)
     network.train(training)
-    names = examples.class_names
+    names = [markdown(name) for name in examples.class_names]
     rows = [f"| {number} | {names[label]} | {names[answer]} | {share:.0%} |" for number, (label, answer, share) in
             enumerate(zip(examples.labels.tolist(), said.tolist(), confidence.tolist(), strict=True), 1)]
     return "\n".join(("| image | class | answer | confidence |", "| --- | --- | --- | --- |", *rows))

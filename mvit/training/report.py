@@ -12,10 +12,28 @@ from mvit.data.images import Split
 from mvit.storage.formats import Epoch
 from mvit.training.output import staging_folder
 
+NAMED_CLASSES = 20  # more are told by their range
+UNEVEN = 2  # times as many images in the largest class as in the smallest
+
 
 def start_line(train: Split, watched: Split, device: torch.device, processes: int) -> str:
-    return (f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
+    """What a run has to work with: lines for how the images were got, their number, and that of each class."""
+    images = (f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
             f"on {device}, {processes} process(es), {torch.get_num_threads()} thread(s) each")
+    return "\n".join((*train.notes, *watched.notes, images, class_counts(train)))
+
+
+def class_counts(split: Split) -> str:
+    """How many images each class has, of many classes the range; and where they are far from even, that they are."""
+    sizes = dict(zip(split.class_names, split.labels.bincount(minlength=len(split.class_names)).tolist(), strict=True))
+    small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    counts = (", ".join(f"{name} {size:,}" for name, size in sizes.items()) if len(sizes) <= NAMED_CLASSES else
+              f"{len(sizes):,} classes, from {sizes[small]:,} ({small}) to {sizes[large]:,} ({large}), "
+              f"median {median(sizes.values()):,.0f}")
+    uneven = sizes[large] / max(sizes[small], 1)
+    return f"training images by class: {counts}" + (
+        f"\nThe classes are uneven: {large} has {uneven:.1f} times the images of {small}. Accuracy says most of the "
+        "large classes; that of each class is in evaluation.json." if uneven >= UNEVEN else "")
 
 
 def epoch_line(history: list[Epoch], epochs: int, watched_as: str) -> str:

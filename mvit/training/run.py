@@ -128,6 +128,7 @@ def start(place: Place, settings: Settings, data: str | None, command: str) -> R
     if settings.weights:
         settings = with_architecture(settings)
     splits = load_splits(data, settings, place.processes)
+    settings = replace(settings, validation=settings.validation and len(splits.watched))  # as many as there were
     network = build_network(settings, splits.train)
     before = begin_with(network, settings, splits.train, splits.watched) if settings.weights else []
     try_out(network, splits.train, settings)

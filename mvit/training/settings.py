@@ -80,6 +80,9 @@ class Settings:
         0, "hold out N training images: watch those, set the temperature by them, and leave the test images alone")
     final_test: bool = option(
         False, "with images held out, read the test images after all, once, at the end")
+    test_share: float = option(
+        0.0, "share of each class that is kept for testing where the folder has no test/", shown="0.2")
+    skip_damaged: bool = option(False, "leave out files that cannot be read as pictures")
     model: dict[str, Any] | None = option(  # noqa: RUF009 - it is dataclasses.field
         None, "changes to the architecture, as config.json has it, such as '{\"stem_channels\": 24}'", shown="none")
     processes: int = 1  # that share each batch, as many as there are; BatchNorm sees each one's part alone
@@ -94,7 +97,7 @@ class Settings:
                 raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
         if self.randaugment > 30:
             raise TrainingError(f"randaugment must be 30 or less, not {self.randaugment}.")
-        for name in ("label_smoothing", "ema"):
+        for name in ("label_smoothing", "ema", "test_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} must be from 0 to below 1, not {getattr(self, name)}.")
         if not 0 <= self.distillation <= 1:

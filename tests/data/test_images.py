@@ -1,10 +1,17 @@
 """Loading and holding out."""
 
+import shutil
+import socket
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
 
-from mvit.data import images as data
+from mvit.data import canonical
 from mvit.data.images import (
     DataError,
     Split,
@@ -44,15 +51,110 @@ def test_pictures_of_other_sizes_are_fitted_as_on_the_page(tmp_path):
     assert {place: images[0, :, *place].tolist() for place in places} == places
 
 
-def test_what_is_no_data_is_said_in_a_sentence(tmp_path, folder):
-    with pytest.raises(DataError, match="give a folder with train/<class>/ and test/<class>/"):
-        load_split(tmp_path / "nothing", "train")
-    (tmp_path / "train" / "a").mkdir(parents=True)
-    with pytest.raises(DataError, match="No pictures in"):
-        load_split(tmp_path, "train")
-    (tmp_path / "train" / "a" / "cat.png").write_text("no picture")
-    with pytest.raises(DataError, match="holds a file that is no picture"):
-        load_split(tmp_path, "train")
+def picture(file: Path, colour="red"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), colour).save(file)
+
+
+@pytest.mark.parametrize("made,given,said", [
+    ([], "nothing", r"There is no folder .*nothing; in .* there is: no folder"),
+    (["pets/cat/0.png"], "pest", r"There is no folder .*pest; in .* there is: pets"),
+    (["pets.png"], "pets.png", "is a file, not a folder: unpack it if it is an archive"),
+    (["0.png", "1.jpg"], "", r"There are no folders of classes in .* \(2 picture\(s\)\): if .* the folder above, or"),
+    (["train/0.png", "val/1.png"], "", r"no folders of classes in .*train \(1 picture\(s\)\)"),
+    (["cat/0.png", "dog/notes.txt"], "", r"folders without pictures: dog \(no picture that can be read, but files: 1"),
+    (["cat/0.png", "dog/.DS_Store"], "", r"folders without pictures: dog \(empty\)"),
+    (["train/a/0.png", "train/b/0.png", "test/a/0.png"], "train", "but one of the two parts .* give the folder above"),
+    (["data/train/a/0.png"], "", r"itself holds no train/, but .*data does: give that"),
+    (["data/a/0.png", "data/b/0.png"], "", r"holds one folder only, data, and in it are a, b: .* give .*data\."),
+    (["test/a/0.png", "test/b/0.png"], "", "There is a test/ in .*, but no train/ beside it"),
+    (["a/0.png", "b/0.png", "b/1.png"], "", r"There is no test/, and --test-share 0.2 leaves no picture .* of a \(1\)"),
+    (["a/0.png", "a/1.png"], "", "there is one class only, a"),
+])
+def test_a_folder_that_is_no_data_set_is_explained_by_what_was_found(tmp_path, made, given, said):
+    for name in made:
+        if name.endswith((".png", ".jpg")):
+            picture(tmp_path / name)
+        else:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("text")
+    with pytest.raises(DataError, match=said):
+        load_train_and_test(tmp_path / given)
+
+
+def test_what_is_hidden_is_no_class_and_no_picture(tmp_path):
+    for name in ("a/0.JPG", "a/1.jfif", "a/2.gif", "b/0.avif", "b/1.jp2", "b/c/2.png",
+                 ".ipynb_checkpoints/0.png", "__MACOSX/a/0.png", "@eaDir/0.jpg", "b/@eaDir/0.jpg", "a/._1.png"):
+        picture(tmp_path / name)
+    for name in (".DS_Store", "a/.DS_Store", "a/Thumbs.db", "b/desktop.ini"):
+        (tmp_path / name).write_text("a system's")
+    train, test = load_train_and_test(tmp_path)
+    assert train.class_names == ("a", "b")
+    assert len(train) + len(test) == 6
+
+
+def test_files_that_cannot_be_read_are_named_and_may_be_skipped(tmp_path):
+    for number in range(20):
+        picture(tmp_path / f"train/{'ab'[number % 2]}/{number:02}.png")
+        picture(tmp_path / f"test/{'ab'[number % 2]}/{number:02}.png")
+    (tmp_path / "test/a/gone.png").symlink_to(tmp_path / "nowhere")
+    for number in range(11):
+        (tmp_path / f"train/a/{number:02}.jpg").write_bytes(b"\xff\xd8\xff" * (number > 0))
+    with pytest.raises(DataError) as refused:
+        load_train_and_test(tmp_path)
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "12 file(s) cannot be read as pictures:"
+    assert lines[1] == f"  {tmp_path}/train/a/00.jpg: This file is empty."
+    assert lines[11:] == ["  and 2 more", "Mend or delete them, or go on without them by --skip-damaged."]
+    train, test = load_train_and_test(tmp_path, skip_damaged=True)
+    assert (len(train), len(test)) == (20, 20)
+    assert "12 file(s)" in train.notes[0]
+    for file in (tmp_path / "train/b").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"No picture can be read of the class b .* This file is empty"):
+        load_train_and_test(tmp_path, skip_damaged=True)
+
+
+def test_without_test_a_part_of_each_class_is_split_off_and_that_is_said(tmp_path, folder):
+    train, test = load_train_and_test(copied(folder / "train", tmp_path / "plain"))
+    assert (train.labels.bincount().tolist(), test.labels.bincount().tolist()) == ([24] * 3, [6] * 3)
+    assert train.notes == ("There is no test/: 20% of each class, 18 of 90 pictures, are kept for testing and not "
+                           "trained on (--test-share).",)
+    seen = [tuple(image.flatten().tolist()) for split in (train, test) for image in split.images]
+    assert len(set(seen)) == 90
+    assert 0 < test.lossless.sum() < len(test)  # of either kind, as in training
+    assert test.name.startswith("plain test split, 20% of all pictures, 67% JPEG copy")
+    assert torch.equal(load_split(tmp_path / "plain", "test").images, test.images)
+    copied(folder / "train", tmp_path / "half" / "Train")
+    train, test = load_train_and_test(tmp_path / "half", test_share=0.5)
+    assert (len(train), len(test)) == (45, 45)
+    train, test = load_train_and_test(folder, test_share=0.5)
+    assert len(test) == 30
+    assert train.notes == (f"{folder} has a test/ of its own, and no other is made (--test-share).",)
+
+
+def copied(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to))
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for name in ("bus", "car", "train"):
+        for number in range(2):
+            picture(tmp_path / name / f"{number}.png")
+    assert load_split(tmp_path, "train").class_names == ("bus", "car", "train")
+
+
+def test_the_home_folder_may_be_a_tilde(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(load_split(f"~/{folder.name}", "test")) == 30
+
+
+def test_names_of_classes_are_the_same_however_accents_are_composed_and_bytes_are_no_text(tmp_path):
+    for name in ("train/cafe\u0301", "train/\u65e5\u672c", "test/caf\u00e9", "test/\u65e5\u672c",
+                 "train/caf\udce9", "test/caf\udce9"):
+        picture(tmp_path / name / "0.png")
+    train, test = load_train_and_test(tmp_path)
+    assert train.class_names == test.class_names == ("caf\\xe9", "caf\u00e9", "\u65e5\u672c")
 
 
 def test_other_classes_in_test_than_in_train(tmp_path):
@@ -71,9 +173,58 @@ def test_without_network_both_ways_out_are_named(tmp_path, monkeypatch):
     def refuse(*arguments, **keywords):
         raise URLError("no network")
 
-    monkeypatch.setattr(data, "CANONICAL_ROOT", tmp_path)
+    monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
     monkeypatch.setattr(torchvision.datasets.cifar, "download_and_extract_archive", refuse)
     with pytest.raises(DataError, match=r"connect to the internet .* or give a folder .* by --data PATH"):
+        load_split(None, "train")
+
+
+@pytest.mark.parametrize("answer,said", [
+    (None, "Connection refused"), (b"", "closed connection without response"),
+    (b"HTTP/1.1 403 Forbidden\r\n\r\n", "403 Forbidden"), (b"nonsense\r\n\r\n", "nonsense"), ("silence", "timed out"),
+])
+def test_behind_a_proxy_that_does_not_work_it_says_so_and_does_not_wait(tmp_path, monkeypatch, answer, said):
+    from mvit.compat import torchvision
+
+    monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
+    monkeypatch.setattr(canonical, "SILENCE", 0.3)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies that there were at first
+    archive = tmp_path / torchvision.datasets.CIFAR10.filename
+    archive.write_bytes(b"\x1f\x8b" + bytes(998))
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        if answer is None:
+            proxy.close()
+        elif answer != "silence":
+            def serve():
+                connection, _ = proxy.accept()
+                with connection:
+                    connection.recv(10_000)
+                    connection.sendall(answer)
+
+            threading.Thread(target=serve, daemon=True).start()
+        begin = time.monotonic()
+        with pytest.raises(DataError) as refused:
+            load_split(None, "train")
+    assert time.monotonic() - begin < 5
+    text = str(refused.value)
+    assert said in text
+    assert f"{archive.name} is there, but damaged or not whole: 1,000 of 170,498,071 bytes" in text
+    assert f"put {torchvision.datasets.CIFAR10.url} into {tmp_path} by hand, or give a folder of pictures" in text
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_download_that_breaks_off_is_told(tmp_path, monkeypatch):
+    from mvit.compat import torchvision
+
+    monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
+    utils, name = torchvision.datasets.utils, torchvision.datasets.CIFAR10.filename
+    monkeypatch.setattr(utils, "_get_redirect_url", lambda url, max_hops: url)
+    monkeypatch.setattr(utils, "_urlretrieve", lambda url, file: Path(file).write_bytes(bytes(500)))
+    with pytest.raises(DataError, match=f"{name} is there, but damaged or not whole: 500 of .*by hand, or"):
         load_split(None, "train")
 
 
@@ -99,7 +250,7 @@ def test_canonical_files_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar10, "test_list", [write("test_batch", {"data": pixels, "labels": [0, 1]})])
     meta = write("batches.meta", {"label_names": list(CIFAR10_CLASSES)})
     monkeypatch.setattr(cifar10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
-    monkeypatch.setattr(data, "CANONICAL_ROOT", tmp_path)
+    monkeypatch.setattr(canonical, "CANONICAL_ROOT", tmp_path)
 
     train, test = load_train_and_test(None)
     assert (len(train), len(test)) == (10, 2)

@@ -1,6 +1,7 @@
 """The bubble chart can be read whatever was measured."""
 
 import itertools
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
@@ -29,6 +30,15 @@ def test_no_label_lies_on_another_or_beyond_the_chart(ours, theirs):
         assert charts._overlap(one, other) < 0.02 * min(one.width * one.height, other.width * other.height)
     for box in boxes:
         assert charts._overlap(box, axes.get_window_extent()) > 0.97 * box.width * box.height
+
+
+def test_names_are_drawn_as_they_are():
+    names = ["$\\frac{", "$x$", "<b>&amp;", "日本"]
+    evaluation = {"class_names": names, "confusion_matrix": [[1] * 4] * 4, "accuracy": 0.25,
+                  "per_class_accuracy": dict.fromkeys(names, 0.25)}
+    for draw in (charts.class_bars(evaluation), charts.confusion(evaluation)):
+        texts = ElementTree.fromstring(charts.svg(draw, 4, 4, ", ".join(names))).itertext()
+        assert set(names) <= {text.strip() for text in texts}
 
 
 def test_accuracy_on_training_images_is_told_apart():

@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_at_once(mount, capsys):
 
 def test_a_run_that_cannot_start_leaves_no_folder(tmp_path, capsys):
     assert train.main(arguments("/no/images", tmp_path / "a" / "b")) == 2
-    assert "No pictures in" in capsys.readouterr().err
+    assert "There is no folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -93,6 +93,6 @@ def test_a_run_whose_images_are_gone_says_so_and_waits_for_them(folder, tmp_path
     resume = ["--output", str(run), "--device", "cpu", "--resume"]
     capsys.readouterr()
     assert train.main(resume) == 2
-    assert f"No pictures in {data / 'train'}" in capsys.readouterr().err
+    assert f"There is no folder {data}; in {tmp_path} there is: away, run." in capsys.readouterr().err
     (tmp_path / "away").rename(data)
     assert train.main(resume) == 0
