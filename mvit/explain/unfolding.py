@@ -77,12 +77,12 @@ def grid_figure(seen: Image.Image, block: BlockAttention, lines_only: bool = Fal
         block: whose feature map.
         lines_only: leave the colours out, for someone who does not know of positions yet.
     """
-    pixels = _enlarged(seen)
+    pixels = enlarged(seen)
     if not lines_only:
-        tint = _expand(_position_colours(block))
+        tint = expand(_position_colours(block))
         pixels = 0.55 * pixels + 0.45 * tint
     _draw_grid(pixels, block)
-    return _image(pixels)
+    return image(pixels)
 
 
 def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
@@ -94,7 +94,7 @@ def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
     (H, W), (h, w) = block.map_size, block.patch_size
     gap = SIZE // 40
     side = (SIZE - gap * (w - 1)) // w // (W // w) * (W // w)
-    pixels = _enlarged(seen, side * w)
+    pixels = enlarged(seen, side * w)
     figure = np.full((SIZE, SIZE, 3), 128.0)
     colours = position_colours(h * w)
     cell = side * w // W
@@ -107,7 +107,7 @@ def unfolding_figure(seen: Image.Image, block: BlockAttention) -> Image.Image:
             tokens = np.where(frame[None, :, None, :, None], colours[i * w + j], tokens)
             top, left = i * (side + gap), j * (side + gap)
             figure[top : top + side, left : left + side] = tokens.reshape(side, side, 3)
-    return _image(figure)
+    return image(figure)
 
 
 def attention_figure(seen: Image.Image, block: BlockAttention, layer: Layer, head: int | None,
@@ -123,13 +123,13 @@ def attention_figure(seen: Image.Image, block: BlockAttention, layer: Layer, hea
     H, W = block.map_size
     centre = None if at is None else (at[0] + 0.5, at[1] + 0.5)
     heat = heat_map(block, (H, W), layer, head, centre, whole_patch)[0].numpy()
-    share = _expand((heat / heat.max())[..., None], size)
-    grey = _enlarged(seen, size).mean(-1, keepdims=True)
+    share = expand((heat / heat.max())[..., None], size)
+    grey = enlarged(seen, size).mean(-1, keepdims=True)
     glow = HEAT[(255 * share[..., 0]).astype(np.uint8)]
     pixels = np.where(share > 0, 0.25 * grey + 0.75 * glow, 0.3 * grey + 20)
     if at is not None:
         _frame(pixels, at, block, size)
-    return _image(pixels)
+    return image(pixels)
 
 
 def heads_figure(seen: Image.Image, block: BlockAttention, layer: Layer, at: tuple[int, int] | None,
@@ -138,7 +138,7 @@ def heads_figure(seen: Image.Image, block: BlockAttention, layer: Layer, at: tup
     heads = [None] if layer == "rollout" else [None, *range(block.layers[layer].shape[2])]
     side = SIZE // 4
     panels = [np.asarray(attention_figure(seen, block, layer, head, at, whole_patch, side)) for head in heads]
-    return _image(_side_by_side(panels))
+    return image(_side_by_side(panels))
 
 
 def folding_figure(inside: BlockInside) -> Image.Image:
@@ -148,7 +148,7 @@ def folding_figure(inside: BlockInside) -> Image.Image:
     scale, from its smallest norm to its largest.
     """
     panels = (inside.given, inside.added, inside.passed_on)
-    return _image(_side_by_side([_norms(each, SIZE // 2) for each in panels]))
+    return image(_side_by_side([_norms(each, SIZE // 2) for each in panels]))
 
 
 def overview_figure(panels: list[Image.Image]) -> Image.Image:
@@ -157,7 +157,7 @@ def overview_figure(panels: list[Image.Image]) -> Image.Image:
     side = (SIZE - gap) // 2
     small = [np.asarray(panel.resize((side, side), Image.Resampling.BOX)) for panel in panels]
     rows = [_side_by_side(small[:2]), _side_by_side(small[2:])]
-    figure = _image(_side_by_side([row.swapaxes(0, 1) for row in rows]).swapaxes(0, 1))
+    figure = image(_side_by_side([row.swapaxes(0, 1) for row in rows]).swapaxes(0, 1))
     draw, font = ImageDraw.Draw(figure), ImageFont.load_default(SIZE // 24)
     for i, title in enumerate(WALK[2:]):
         corner = (i % 2 * (side + gap), i // 2 * (side + gap))
@@ -224,7 +224,7 @@ def guided_walk(seen: Image.Image, inside: BlockInside, confidences: dict[str, f
     grid, sequences = grid_figure(seen, block), unfolding_figure(seen, block)
     looks = attention_figure(seen, block, -1, None, at)
     steps = [
-        (overview_figure([grid, sequences, looks, _image(_norms(inside.added, SIZE))]),
+        (overview_figure([grid, sequences, looks, image(_norms(inside.added, SIZE))]),
          f"If each of {H * W} tokens attended to all of them, each head would compare {(H * W) ** 2:,} pairs of query "
          f"and key. This network cuts its feature map into patches (1), unfolds it into {P} sequences, one for each "
          f"position in the patch (2), lets each token attend within its own, {P * N * N:,} pairs (3), and folds them "
@@ -273,11 +273,11 @@ def _position_colours(block: BlockAttention) -> np.ndarray:
     return colours
 
 
-def _enlarged(seen: Image.Image, size: int = SIZE) -> np.ndarray:
+def enlarged(seen: Image.Image, size: int = SIZE) -> np.ndarray:
     return np.asarray(seen.resize((size, size), Image.Resampling.NEAREST), dtype=float)
 
 
-def _expand(values: np.ndarray, size: int = SIZE) -> np.ndarray:
+def expand(values: np.ndarray, size: int = SIZE) -> np.ndarray:
     """(H, W, C) to (size, size, C), each value a block."""
     rows, columns = (np.arange(size) * n // size for n in values.shape[:2])
     expanded: np.ndarray = values[rows][:, columns]
@@ -288,7 +288,7 @@ def _norms(values: Tensor, size: int) -> np.ndarray:
     """The L2 norm of each token in a feature map, (C, H, W), as (size, size, 3); black the smallest."""
     norms = values.norm(dim=0).numpy()
     share = (norms - norms.min()) / max(np.ptp(norms), 1e-9)
-    return _expand(HEAT[(255 * share).astype(np.uint8)], size)
+    return expand(HEAT[(255 * share).astype(np.uint8)], size)
 
 
 def _side_by_side(panels: list[np.ndarray]) -> np.ndarray:
@@ -315,5 +315,5 @@ def _frame(pixels: np.ndarray, at: tuple[int, int], block: BlockAttention, size:
     pixels[top + width : bottom - width, left + width : right - width] = inner
 
 
-def _image(pixels: np.ndarray) -> Image.Image:
+def image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
