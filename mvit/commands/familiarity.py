@@ -9,8 +9,9 @@ import torch
 from mvit.data.images import DataError, hold_out, load_split, load_train_and_test
 from mvit.data.strangers import Strangers, strangers
 from mvit.evaluation.accuracy import with_classes_of
-from mvit.evaluation.familiarity import familiarity, tell
+from mvit.evaluation.familiarity import familiarity, pooled, tell
 from mvit.inference.familiarity import RECORD
+from mvit.inference.variants import to_channels_last
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.checkpoint import Records
 from mvit.storage.formats import Told
@@ -31,16 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
                         "classes that it was trained without")
     options = parser.parse_args(arguments)
     try:
-        model = MobileViT.from_pretrained(options.checkpoint)
+        model = to_channels_last(MobileViT.from_pretrained(options.checkpoint))
         train, test = (with_classes_of(model, split) for split in
                        load_train_and_test(options.data, model.config.image_size))
         run = Records.read(options.checkpoint).run
         held_out = None
         if run and run["settings"].get("validation"):
             train, held_out = hold_out(train, run["settings"]["validation"])
-        told = tell(model, train, test, strangers(model.config.image_size)) if options.compare else []
+        features = pooled(model, test.images)
+        told = tell(model, train, features, strangers(model.config.image_size)) if options.compare else []
         told += left_out(*options.left_out) if options.left_out else []
-        made = familiarity(model, train, held_out, test, told)
+        made = familiarity(model, train, held_out, features, test.name, told)
     except (CheckpointError, DataError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
     """How well a network tells classes that it was trained without from those that it knows."""
-    model = MobileViT.from_pretrained(checkpoint)
+    model = to_channels_last(MobileViT.from_pretrained(checkpoint))
     size, known = model.config.image_size, model.config.class_names
     train, test = (with_classes_of(model, split) for split in load_train_and_test(data, size))
     unknown = load_split(others, "test", size)
@@ -63,7 +65,10 @@ def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
                       torch.arange(len(images)))
             for label, name in enumerate(unknown.class_names)
             for images in (unknown.images[unknown.labels == label],)]
-    return tell(model, train, test, sets, f"trained on {', '.join(known[:-1])} and {known[-1]} alone")
+    run = Records.read(Path(checkpoint)).run
+    how = f"recipe {run['settings']['recipe']}, {run['settings']['epochs']} epochs, " if run else ""
+    return tell(model, train, pooled(model, test.images), sets,
+                f"{how}trained on {', '.join(known[:-1])} and {known[-1]} alone")
 
 
 if __name__ == "__main__":

@@ -163,15 +163,16 @@ def _stick_figure(generator: np.random.Generator) -> Image.Image:
     ink, paper = ("black", "white") if generator.random() < 0.5 else (_colour(generator), _colour(generator))
     picture = Image.new("RGB", (SIDE, SIDE), paper)
     draw, width = ImageDraw.Draw(picture), int(generator.integers(2, 9))
-    x, top = generator.integers(40, 88), generator.integers(6, 24)
-    head, neck, hip = generator.integers(8, 16), top + 28, generator.integers(72, 88)
+    x, top = int(generator.integers(40, 88)), int(generator.integers(6, 24))
+    head, neck, hip = int(generator.integers(8, 16)), top + 28, int(generator.integers(72, 88))
     draw.ellipse((x - head, top, x + head, top + 2 * head), outline=ink, width=width)
     lines = [((x, neck), (x, hip))]
     for side in (-1, 1):
-        lines.append(((x, neck + 10), (x + side * generator.integers(12, 36), neck + generator.integers(-10, 36))))
-        lines.append(((x, hip), (x + side * generator.integers(6, 30), generator.integers(104, 124))))
+        lines.append(((x, neck + 10), (x + side * int(generator.integers(12, 36)),
+                                       neck + int(generator.integers(-10, 36)))))
+        lines.append(((x, hip), (x + side * int(generator.integers(6, 30)), int(generator.integers(104, 124)))))
     for line in lines:
-        draw.line([(int(a), int(b)) for a, b in line], ink, width)
+        draw.line(line, ink, width)
     return picture
 
 

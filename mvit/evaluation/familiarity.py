@@ -22,13 +22,13 @@ from mvit.model import MobileViT
 from mvit.storage.formats import FamiliarityRecord, Told
 
 BANK = 2000  # training images whose features are kept: 768 kB; with six times as many no AUROC changes by 0.02
-FITTED = 10_000  # training images for the other scores' means and covariance, the bank among them
+FITTED = 5000  # training images for the other scores' means and covariance, the bank among them
 CALIBRATED = 2000  # training images to calibrate on, where none were held out
 SHARE = 0.05  # of the images to calibrate on is called unusual
 USED = f"distance to neighbour {NEIGHBOUR}"
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def pooled(model: MobileViT, images: Tensor, batch_size: int = 500) -> Tensor:
     """uint8 images (N, 3, size, size) -> (N, C), what the network's last linear layer is given."""
     features = body(model)
@@ -40,7 +40,7 @@ def pooled(model: MobileViT, images: Tensor, batch_size: int = 500) -> Tensor:
 Score = Callable[[Tensor], Tensor]  # (N, C) pooled features -> (N,)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def scores(model: MobileViT, features: Tensor, labels: Tensor) -> dict[str, Score]:
     """The scores of a network, by name, from the features (N, C) and labels, int64 (N,), of training images."""
     last = model.head[-1]
@@ -99,13 +99,12 @@ def _placed(values: Tensor, among: Tensor) -> Tensor:
     return (smaller + not_larger).double() / (2 * len(ordered))
 
 
-@torch.inference_mode()
-def tell(model: MobileViT, train: Split, test: Split, sets: list[Strangers], network: str = "") -> list[Told]:
-    """How well each score of a network tells each set from the test images of its classes."""
+@torch.no_grad()
+def tell(model: MobileViT, train: Split, test: Tensor, sets: list[Strangers], network: str = "") -> list[Told]:
+    """How well each score of a network tells each set from test images of its classes, by their features (M, C)."""
     some = some_of(train, FITTED)
     by_name = scores(model, pooled(model, some.images), some.labels)
-    features = pooled(model, test.images)
-    known = {name: score(features) for name, score in by_name.items()}
+    known = {name: score(test) for name, score in by_name.items()}
     told: list[Told] = []
     for each in sets:
         features = pooled(model, each.images)
@@ -154,30 +153,31 @@ def _order(split: Split) -> Tensor:
     return torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
 
 
-def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Split,
-                told: list[Told] | None = None) -> Familiarity:
+def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Tensor, test_name: str,
+                told: list[Told]) -> Familiarity:
     """Keep features of training images, and set the threshold; the test images are counted, nothing is set by them.
 
     Args:
         model: the network.
         train: the images that it was trained on.
         held_out: those that were held out of its training, if any were.
-        test: of its classes, never trained on.
+        test: (M, C), features of images of its classes, never trained on.
+        test_name: in words, what they are.
         told: what :func:`tell` gave.
     """
     chosen = calibration(train, held_out)
     some = some_of(chosen.rest, BANK)
     bank = keep(pooled(model, some.images))
-    measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images))
-                        for split in (chosen.images, test))
+    measured, tested = (neighbour_distance(bank.float(), features)
+                        for features in (pooled(model, chosen.images.images), test))
     threshold = round(measured.double().quantile(1 - SHARE).item(), 5)
     called = int((tested > threshold).sum())
     record: FamiliarityRecord = {
         "score": USED, "threshold": threshold, "bank": f"{len(some):,} images of the {train.name}",
         "calibrated_on": chosen.name, "calibrated_images": len(chosen.images),
         "calibrated_share": (measured > threshold).double().mean().item(),
-        "test": test.name, "test_images": len(test), "test_share": called / len(test),
+        "test": test_name, "test_images": len(test), "test_share": called / len(test),
         "test_share_interval_95": wilson_interval(called, len(test)),
-        "told": told or [], "date": date.today().isoformat(), "torch": torch.__version__,
+        "told": told, "date": date.today().isoformat(), "torch": torch.__version__,
     }
     return Familiarity(bank, record)

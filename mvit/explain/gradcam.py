@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mvit.explain.unfolding import HEAT, enlarged, expand, image
+from mvit.explain.unfolding import HEAT, SIZE, enlarged, expand, image
 from mvit.model import MobileViT
 
 VEIL = 0.6  # how much of the figure is the map's colours; the rest is the picture, in grey
@@ -39,14 +39,15 @@ def gradcam(model: MobileViT, pixels: Tensor, label: int) -> Tensor:
         features.requires_grad_()
         (gradient,) = torch.autograd.grad(rest(features)[:, label].sum(), features)
     weights = gradient.mean((2, 3), keepdim=True)                                   # (B, C, 1, 1)
-    return (weights * features.detach()).sum(1).relu()
+    heat: Tensor = (weights * features.detach()).sum(1).relu()
+    return heat
 
 
 def gradcam_figure(seen: Image.Image, heat: Tensor) -> Image.Image:
     """A map (H, W) of :func:`gradcam` over the picture in grey; its largest value has the brightest colour."""
     share = (heat / heat.max().clamp_min(1e-9)).numpy()
-    glow = HEAT[(255 * expand(share[..., None])[..., 0]).astype(np.uint8)]
-    return image(blend(enlarged(seen).mean(-1, keepdims=True), glow))
+    glow = HEAT[(255 * expand(share[..., None], SIZE // 2)[..., 0]).astype(np.uint8)]
+    return image(blend(enlarged(seen, SIZE // 2).mean(-1, keepdims=True), glow))
 
 
 def blend(grey: np.ndarray | float, glow: np.ndarray) -> np.ndarray:

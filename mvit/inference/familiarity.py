@@ -22,7 +22,7 @@ NEIGHBOUR = 5  # the distance to which of them counts
 
 def body(model: MobileViT) -> nn.Sequential:
     """All of a network but its last linear layer: (B, 3, H, W) normalised pictures -> (B, C) pooled features."""
-    return nn.Sequential(model.stem, *model.stages, *model.head[:-1])
+    return nn.Sequential(model.stem, *model.stages, *list(model.head)[:-1])
 
 
 class Familiarity:
