@@ -141,16 +141,21 @@ def test_where_nothing_was_held_out_other_images_than_the_bank_s_set_it(tiny):
     assert "trained on, as none were held out" in chosen.name
 
 
-def test_what_differs_is_told_apart(tiny):
-    model, train, test = MobileViT(tiny).eval(), split("train", 200, 0), split("test", 100, 1)
-    flat = Strangers("flat", True, torch.full((10, 3, 32, 32), 5, dtype=torch.uint8), torch.arange(10))
-    same = Strangers("as before", False, noise(50, 3), torch.arange(50))
-    told = tell(model, train, pooled(model, test.images), [flat, same])
-    assert told[0]["auroc"]["Mahalanobis"][0] > 0.95
-    assert told[0]["sources"] == 10
-    low, high = told[1]["auroc"][USED][1:]
+def test_what_differs_is_told_apart(tiny, monkeypatch):
+    """With eight pixels as features, noise from pictures in which but one of the eight is not black."""
+    monkeypatch.setattr("mvit.evaluation.familiarity.pooled", lambda model, images: images[:, 0, 0, :8] / 255)
+    model, train = MobileViT(tiny).eval(), split("train", 200, 0)
+    dark = torch.zeros(12, 3, 32, 32, dtype=torch.uint8)
+    dark[:, 0, 0, 0] = 255
+    sets = [Strangers("dark", True, dark, torch.arange(12) // 4), Strangers("noise", False, noise(50, 3),
+                                                                           torch.arange(50))]
+    dark_ones, as_before = tell(model, train, noise(100, 1)[:, 0, 0, :8] / 255, sets, "another")
+    assert dark_ones["auroc"][USED][0] == 1
+    assert dark_ones["auroc"]["Mahalanobis"][0] > 0.9
+    assert (dark_ones["images"], dark_ones["sources"], dark_ones["network"]) == (12, 3, "another")
+    _, low, high = as_before["auroc"][USED]
     assert low < 0.5 < high
-    assert (told[0]["images"], told[0]["chosen_by"], told[1]["chosen_by"]) == (10, True, False)
+    assert (dark_ones["chosen_by"], as_before["chosen_by"]) == (True, False)
 
 
 # --------------------------------------------------------------------------- with a checkpoint
