@@ -21,7 +21,7 @@ from mvit.inference.familiarity import NEIGHBOUR, Familiarity, body, neighbour_d
 from mvit.model import MobileViT
 from mvit.storage.formats import FamiliarityRecord, Told
 
-BANK = 2000  # training images whose features are kept: 768 kB; with six times as many no AUROC changes by 0.02
+BANK = 2000  # training images whose features are kept, 768 kB; six times as many had the same mean AUROC
 FITTED = 5000  # training images for the other scores' means and covariance, the bank among them
 CALIBRATED = 2000  # training images to calibrate on, where none were held out
 SHARE = 0.05  # of the images to calibrate on is called unusual

@@ -70,15 +70,18 @@ def test_of_a_picture_that_looks_like_nothing_before_no_percentage_is_claimed():
     assert "Not sure" not in remark(strange, 10)
 
 
-@pytest.mark.parametrize("checkpoint", SHIPPED, ids=lambda path: path.name)
-def test_the_tower_looks_like_nothing_and_the_drawings_of_classes_do_not(drawn, checkpoint):
-    label, _, words, _ = show_answer(str(drawn["tower"]), str(checkpoint))
+def test_the_tower_looks_like_nothing_that_the_strong_weights_were_trained_on(drawn):
+    """The reference weights take it for a bird, and as familiar."""
+    label, _, words, _ = show_answer(str(drawn["tower"]), str(SHIPPED[0]))
     assert sum(label.values()) == pytest.approx(1, abs=1e-4)  # the answer stays
     assert "looks like nothing it was trained on" in words
-    assert "of 7,957" not in words
+    assert "it was right in" not in words
+
+
+@pytest.mark.parametrize("checkpoint", SHIPPED, ids=lambda path: path.name)
+def test_the_drawings_of_known_classes_look_familiar(drawn, checkpoint):
     classifier = load_classifier(checkpoint)
-    unusual = {name for name in EXAMPLES if classifier(load_picture(drawn[name])).unusual is not None}
-    assert len(unusual) <= 1
+    assert {name for name in EXAMPLES if classifier(load_picture(drawn[name])).unusual is not None} == set()
 
 
 def test_endpoint(server, drawn, tmp_path):
