@@ -76,6 +76,9 @@ class Page:
         label = await self.send(event)
         if not (label[0] or {}).get("label"):
             raise RuntimeError(f"No answer but {label[2]}")
+        for follower in self.events:  # why this answer
+            if follower["trigger_after"] == event["id"] and follower["backend_fn"]:
+                await self.send(follower)
 
 
 async def checked(response: httpx.Response) -> dict:

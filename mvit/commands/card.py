@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"This is no finished run that held images out: {error}", file=sys.stderr)
         return 2
     for file in texts(CHECKPOINTS.parent):
-        write_text(file, with_tables(file.read_text(encoding="utf-8"), CHECKPOINTS))
+        write_text(file, with_tables(file.read_text(encoding="utf-8"), CHECKPOINTS, file.parent))
     return 0
 
 

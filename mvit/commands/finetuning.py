@@ -21,7 +21,8 @@ def candidates(weights: str) -> dict[str, Settings]:
     """What is compared: in everything but what it begins with, and what of it learns, the same recipe."""
     recipe = replace(RECIPES["finetune"], weights=weights)
     return {
-        "from nothing": replace(recipe, weights="", freeze_epochs=0, body_rate=1.0),
+        # At the better of two rates, chosen as the recipe's was: 52.4 % with 3e-3, 50.9 % with 1e-3.
+        "from nothing": replace(recipe, weights="", learning_rate=3e-3, freeze_epochs=0, body_rate=1.0),
         "the last layer alone": replace(recipe, freeze_epochs=recipe.epochs),
         "recipe `finetune`": recipe,
     }

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from mvit.benchmark.costs import count_flops, count_parameters, machine
 from mvit.documents.ablation import ablation
+from mvit.documents.familiarity import familiarity
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
@@ -53,5 +54,5 @@ def model_card(network: MobileViT, records: Records, train_name: str, device: to
         folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
         shown_settings={name: value for name, value in settings.items()
                         if name != "recipe" and value not in (None, "")},
-        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "",
+        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(None),
     )

@@ -7,6 +7,7 @@ from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
 from mvit.benchmark.results import fastest
 from mvit.documents.ablation import ablation
+from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
@@ -14,12 +15,20 @@ from mvit.storage.checkpoint import Records
 from mvit.storage.files import load_json
 
 
-def with_tables(text: str, checkpoints: Path) -> str:
-    """A text with those of the tables that it has a place for, as the checkpoints have them now."""
+def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str:
+    """A text with those of the tables that it has a place for, as the checkpoints have them now.
+
+    Args:
+        text: that of a README.md.
+        checkpoints: the folder of them all.
+        folder: that which the text lies in, if it is a checkpoint's card.
+    """
     tables: dict[str, Callable[[], str]] = {
         "figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
         "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json"),
-        "finetuning": lambda: finetuning(checkpoints / "finetuning.json")}
+        "finetuning": lambda: finetuning(checkpoints / "finetuning.json"),
+
+        "familiarity": lambda: familiarity(folder or checkpoints)}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
         if begin in text:

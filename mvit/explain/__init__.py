@@ -1,1 +1,1 @@
-"""What goes on inside: attention, unfolding and folding, what linear probes read."""
+"""What goes on inside: attention, all that the drawing shows, experiments, probes, Grad-CAM."""

@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from mvit.data.pictures import to_network_size
+from mvit.inference.familiarity import Familiarity, body
 from mvit.inference.variants import frozen, to_channels_last
 from mvit.model import MobileViT
+from mvit.storage.checkpoint import Records
 from mvit.storage.files import read_json
 from mvit.storage.formats import ConfidenceBin
 
@@ -25,12 +27,17 @@ class Answer:
         milliseconds: from the network's pixels to probabilities, without reading and resizing the picture.
         reliability: of the evaluation images on which the network was about as confident as here, how many there
             were and what share it had right (a record of ``evaluation.json``); None where that was not measured.
+        evaluated_on: in words, which images those were.
+        unusual: where the picture looks like nothing that the network was trained on, the share of test images of its
+            classes that do so, too; else None, as where that was not measured.
     """
 
     confidences: dict[str, float]
     seen: Image.Image
     milliseconds: float
     reliability: ConfidenceBin | None
+    evaluated_on: str = ""
+    unusual: float | None = None
 
     @property
     def best(self) -> tuple[str, float]:
@@ -44,15 +51,19 @@ class Classifier:
     Attributes:
         model: the network as it was trained, for looking inside.
         reliability: of ``evaluation.json``, by tenths of confidence.
+        familiarity: what it takes for unusual; None where that was not measured.
     """
 
     def __init__(self, checkpoint: str | Path):
         """Raises :class:`mvit.CheckpointError`, in one sentence, where the files are no checkpoint."""
         self.model = to_channels_last(MobileViT.from_pretrained(checkpoint))
         self.reliability = _read_reliability(Path(checkpoint) / "evaluation.json")
+        evaluation = Records.read(Path(checkpoint)).evaluation
+        self._evaluated_on = evaluation["split"] if evaluation else ""
+        self.familiarity = Familiarity.load(Path(checkpoint), self.model)
         size = self.model.config.image_size
         # Of the variants that need nothing but torch the fastest in mvit.benchmark.measuring; the same to 1e-4.
-        self._forward = frozen(self.model, torch.zeros(1, 3, size, size))
+        self._features = frozen(body(self.model), torch.zeros(1, 3, size, size))
         for _ in range(3):
             self(Image.new("RGB", (1, 1)))  # the first passes are slow: they set up what the others reuse
 
@@ -62,11 +73,14 @@ class Classifier:
         config = self.model.config
         seen = to_network_size(picture, config.image_size)
         begin = time.perf_counter()
-        probabilities = self.model.probabilities(self._forward(self.model.normalize(as_pixels(seen))))[0].tolist()
+        features = self._features(self.model.normalize(as_pixels(seen)))
+        probabilities = self.model.probabilities(self.model.head[-1](features))[0].tolist()
         milliseconds = 1000 * (time.perf_counter() - begin)
         near = [r for r in self.reliability if r["confidence_from"] <= max(probabilities) <= r["confidence_to"]]
         confidences = dict(zip(config.class_names, probabilities, strict=True))
-        return Answer(confidences, seen, milliseconds, near[-1] if near else None)
+        strange = self.familiarity is not None and self.familiarity.unusual(features).item()
+        return Answer(confidences, seen, milliseconds, near[-1] if near else None, self._evaluated_on,
+                      self.familiarity.record["test_share"] if self.familiarity and strange else None)
 
 
 def as_pixels(seen: Image.Image) -> torch.Tensor:

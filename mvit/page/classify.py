@@ -14,6 +14,7 @@ from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import choices, usable
 from mvit.page.events import AT_ONCE, LAST
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
+from mvit.page.why import why_section
 
 MOST_COMPARED = 4  # as many weights as are kept loaded
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
@@ -62,14 +63,21 @@ def remark(answer: Answer, milliseconds: float) -> str:
     name, confidence = answer.best
     measured = answer.reliability
     trust = measured["accuracy"] if measured and measured["accuracy"] is not None else confidence
-    lines = []
-    if trust < UNSURE_BELOW:
-        lines.append(f"### Not sure\n“{markdown(name)}” is only its best guess. The network knows "
-                     f"{len(answer.confidences)} classes and nothing else: whatever it is shown, it must name one.")
-    if measured:
+    must = (f"The network knows {len(answer.confidences)} classes and nothing else: whatever it is shown, it must name "
+            "one.")
+    lines = [f"It says “{markdown(name)}”, with a confidence of {confidence:.0%}."]  # read out when it changes
+    if answer.unusual is not None:
+        lines.append(f"### This looks like nothing it was trained on\n“{markdown(name)}” only comes nearest. {must} "
+                     "How often it is right about such pictures is not known, however sure it seems. (Of test pictures "
+                     f"of its own classes, {answer.unusual:.0%} look so, too.)")
+    elif trust < UNSURE_BELOW:
+        lines.append(f"### Not sure\n“{markdown(name)}” is only its best guess. {must}")
+    if measured and answer.unusual is None:
         low, high = round(100 * measured["confidence_from"]), round(100 * measured["confidence_to"])
-        lines.append(f"When it was {low} to {high} % confident on evaluation pictures, it was right in "
-                     f"**{measured['accuracy']:.0%}** of {measured['images']:,} cases.")
+        which = f" ({answer.evaluated_on})" if answer.evaluated_on else ""
+        lines.append(f"When it was {low} to {high} % confident on evaluation pictures{which}, it was right in "
+                     f"**{measured['accuracy']:.0%}** of {measured['images']:,} cases. That is true of such pictures "
+                     "alone.")
     lines.append(f"The network took **{answer.milliseconds:.1f} ms**; with reading and resizing the picture, "
                  f"{milliseconds:.0f} ms. That was one run after a pause: back to back it is faster, see Efficiency.")
     return "\n\n".join(lines)
@@ -116,9 +124,10 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(words, elem_id="verdict")
             others = gr.HTML(compare(pixels.value, checkpoint.value), elem_id="others")
-    gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint], [label, shown, verdict, pixels],
-          **{**LAST, "show_progress": "minimal"})
+    answered = gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint],
+                     [label, shown, verdict, pixels], **{**LAST, "show_progress": "minimal"})
     gr.on([pixels.change, checkpoint.change], compare, [pixels, checkpoint], others, **LAST)
+    why_section(answered, confidences_of_example, label, pixels, checkpoint)
     # For programs: the same without the page around it, by the weights that the page begins with. As many at once as
     # there are threads; it is queued, since programs fetch the answer by a request of its own.
     gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,

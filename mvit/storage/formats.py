@@ -43,6 +43,38 @@ class Mistake(TypedDict):
     confidence: float
 
 
+# --------------------------------------------------------------------------- familiarity.json
+
+
+class Told(TypedDict):
+    """How well each score tells pictures of one kind, none of them of a known class, from test images."""
+
+    pictures: str
+    chosen_by: bool  # the score was chosen by these; the others are for reporting alone
+    images: int
+    sources: int  # files that they were cut from
+    network: str  # another than the checkpoint's, if there were classes that it was trained without
+    auroc: dict[str, tuple[float, float, float]]  # by score: its area under the ROC curve, and a 95 % interval
+
+
+class FamiliarityRecord(TypedDict):
+    """Beyond which distance a picture is called unusual, and how that came about; shares are fractions."""
+
+    score: str
+    threshold: float
+    bank: str  # the training images whose features are kept
+    calibrated_on: str
+    calibrated_images: int
+    calibrated_share: float  # of these called unusual: by this the threshold was set
+    test: str
+    test_images: int
+    test_share: float
+    test_share_interval_95: tuple[float, float]
+    told: list[Told]  # empty where it was not measured
+    date: str
+    torch: str
+
+
 # --------------------------------------------------------------------------- history.json, run.json
 
 # An epoch of a run: the names of its fields depend on the split that was watched ("test_loss", "validation_loss").

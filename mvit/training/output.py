@@ -22,7 +22,8 @@ except ImportError:  # Windows: two runs into one output are not noticed
 
 # In the order in which they get into a folder: what says that it is ours first, what nothing is loaded without last.
 CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "run.json",
-                    "probes.safetensors", "interventions.json", "model.safetensors")
+                    "probes.safetensors", "interventions.json", "familiarity.json", "familiarity.safetensors",
+                    "model.safetensors")
 STATE_FILES = ("resume.pt", "history.json", "lock")
 
 

@@ -127,6 +127,10 @@ RECIPES: dict[str, Settings] = {
         schedule="cosine", warmup_epochs=1, label_smoothing=0.1, randaugment=9, cutout=8, validation=2000,
         final_test=True,
     ),
+    # For few pictures of one's own. Chosen on five classes of CIFAR-10 at 50 images each, with weights trained on the
+    # other five, by 2,000 other training images (two seeds): 63.4 %; with the body at a tenth of the rate 61.1 %, at
+    # 0.3 times three times the rate 62.9 %, frozen for five epochs of these 62.2 %, frozen to the end 56.9 %.
+    "finetune": Settings(recipe="finetune", epochs=50, batch_size=32, schedule="cosine", weights="checkpoints/strong"),
 }
 
 

@@ -113,7 +113,7 @@ def test_training_speed_says_what_was_measured(tmp_path):
         assert words in text
 
 
-@pytest.mark.parametrize("name", ["figures", "speed", "training", "ablation"])
+@pytest.mark.parametrize("name", ["figures", "speed", "training", "ablation", "familiarity"])
 def test_a_table_is_put_between_its_marks_and_nowhere_else(tmp_path, name):
     text = f"before\n<!-- {name}: python -m mvit.card -->\nold\n<!-- /{name} -->\nafter\n"
     made = with_tables(text, tmp_path)

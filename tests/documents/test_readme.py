@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("file", texts(ROOT), ids=lambda file: file.parent.name)
 def test_tables_are_up_to_date(file):
     text = file.read_text(encoding="utf-8")
-    assert with_tables(text, ROOT / "checkpoints") == text, "run python -m mvit.card"
+    assert with_tables(text, ROOT / "checkpoints", file.parent) == text, "run python -m mvit.card"
 
 
 def test_files_it_names_are_there():

@@ -73,6 +73,34 @@ def test_remarks():
     assert "2.5 ms" in sure
 
 
+def test_of_a_picture_that_looks_like_nothing_before_no_percentage_is_claimed():
+    measured = {"confidence_from": 0.9, "confidence_to": 1.0, "images": 1234, "accuracy": 0.98}
+    known = Answer({"cat": 0.9, "dog": 0.1}, None, 2.5, measured, "the test split")
+    strange = Answer({"cat": 0.9, "dog": 0.1}, None, 2.5, measured, "the test split", unusual=0.06)
+    assert "98%" in remark(known, 10)
+    assert "evaluation pictures (the test split)" in remark(known, 10)  # of which images it is true
+    assert "looks like nothing" not in remark(known, 10)
+    assert "looks like nothing it was trained on" in remark(strange, 10)
+    assert "98%" not in remark(strange, 10)
+    assert "1,234" not in remark(strange, 10)
+    assert "“cat” only comes nearest" in remark(strange, 10)
+    assert "Not sure" not in remark(strange, 10)
+
+
+def test_the_tower_looks_like_nothing_that_the_strong_weights_were_trained_on(drawn):
+    """The reference weights take it for a bird, and as familiar."""
+    label, _, words, _ = show_answer(str(drawn["tower"]), str(SHIPPED[0]))
+    assert sum(label.values()) == pytest.approx(1, abs=1e-4)  # the answer stays
+    assert "looks like nothing it was trained on" in words
+    assert "it was right in" not in words
+
+
+@pytest.mark.parametrize("checkpoint", SHIPPED, ids=lambda path: path.name)
+def test_the_drawings_of_known_classes_look_familiar(drawn, checkpoint):
+    classifier = load_classifier(checkpoint)
+    assert {name for name in EXAMPLES if classifier(load_picture(drawn[name])).unusual is not None} == set()
+
+
 def test_endpoint(server, drawn, tmp_path):
     from gradio_client import Client, exceptions, handle_file
 

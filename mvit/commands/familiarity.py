@@ -1,0 +1,75 @@
+"""``python -m mvit.familiarity CHECKPOINT --data PATH``: what a checkpoint's network takes for unusual."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from mvit.data.images import DataError, hold_out, load_split, load_train_and_test
+from mvit.data.strangers import Strangers, strangers
+from mvit.evaluation.accuracy import with_classes_of
+from mvit.evaluation.familiarity import familiarity, pooled, tell
+from mvit.inference.familiarity import RECORD
+from mvit.inference.variants import to_channels_last
+from mvit.model import CheckpointError, MobileViT
+from mvit.storage.checkpoint import Records
+from mvit.storage.formats import Told
+
+CHOSEN_BY = {"cat", "truck"}  # of the classes left out; the others are for reporting alone
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m mvit.familiarity", description=f"Make a checkpoint's {RECORD}: "
+                                     "beyond what distance from its training images a picture is called unusual.")
+    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
+    parser.add_argument("--data", metavar="PATH",
+                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
+    parser.add_argument("--compare", action="store_true", help="also measure how well it and other scores tell "
+                        "pictures of none of CIFAR-10's classes, which installed packages have or which are drawn")
+    parser.add_argument("--left-out", nargs=3, metavar=("CHECKPOINT", "PATH", "OTHERS"),
+                        help="and another network, by the data it was trained on, from the test images in OTHERS, of "
+                        "classes that it was trained without")
+    options = parser.parse_args(arguments)
+    try:
+        model = to_channels_last(MobileViT.from_pretrained(options.checkpoint))
+        train, test = (with_classes_of(model, split) for split in
+                       load_train_and_test(options.data, model.config.image_size))
+        run = Records.read(options.checkpoint).run
+        held_out = None
+        if run and run["settings"].get("validation"):
+            train, held_out = hold_out(train, run["settings"]["validation"])
+        features = pooled(model, test.images)
+        told = tell(model, train, features, strangers(model.config.image_size)) if options.compare else []
+        told += left_out(*options.left_out) if options.left_out else []
+        made = familiarity(model, train, held_out, features, test.name, told)
+    except (CheckpointError, DataError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    made.save(options.checkpoint)
+    record = made.record
+    print(f"Unusual beyond {record['threshold']:.3f}: {record['calibrated_share']:.1%} of {record['calibrated_on']}; "
+          f"{record['test_share']:.1%} of the {record['test']}.")
+    for row in record["told"]:
+        print(f"{row['pictures']:55} " + "  ".join(f"{name} {area:.3f}" for name, (area, *_) in row["auroc"].items()))
+    return 0
+
+
+def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
+    """How well a network tells classes that it was trained without from those that it knows."""
+    model = to_channels_last(MobileViT.from_pretrained(checkpoint))
+    size, known = model.config.image_size, model.config.class_names
+    train, test = (with_classes_of(model, split) for split in load_train_and_test(data, size))
+    unknown = load_split(others, "test", size)
+    sets = [Strangers(f"{name}, a class left out of a training", name in CHOSEN_BY, images,
+                      torch.arange(len(images)))
+            for label, name in enumerate(unknown.class_names)
+            for images in (unknown.images[unknown.labels == label],)]
+    run = Records.read(Path(checkpoint)).run
+    how = f"recipe {run['settings']['recipe']}, {run['settings']['epochs']} epochs, " if run else ""
+    return tell(model, train, pooled(model, test.images), sets,
+                f"{how}trained on {', '.join(known[:-1])} and {known[-1]} alone")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

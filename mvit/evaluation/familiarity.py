@@ -1,0 +1,183 @@
+"""How well a network knows what it does not know, by four scores; and the threshold for the one that is used.
+
+Out-of-distribution detection. Every score is the larger, the more unlike the training images a picture is. Which one is
+used was chosen by the sets of :mod:`mvit.data.strangers` that are marked for it, by two networks; the table stands in
+each checkpoint's card.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mvit.data.images import Split
+from mvit.data.strangers import Strangers
+from mvit.evaluation.accuracy import wilson_interval
+from mvit.inference.familiarity import NEIGHBOUR, Familiarity, body, neighbour_distance
+from mvit.model import MobileViT
+from mvit.storage.formats import FamiliarityRecord, Told
+
+BANK = 2000  # training images whose features are kept, 768 kB; six times as many had the same mean AUROC
+FITTED = 5000  # training images for the other scores' means and covariance, the bank among them
+CALIBRATED = 2000  # training images to calibrate on, where none were held out
+SHARE = 0.05  # of the images to calibrate on is called unusual
+USED = f"distance to neighbour {NEIGHBOUR}"
+
+
+@torch.no_grad()
+def pooled(model: MobileViT, images: Tensor, batch_size: int = 500) -> Tensor:
+    """uint8 images (N, 3, size, size) -> (N, C), what the network's last linear layer is given."""
+    features = body(model)
+    return torch.cat([features(model.normalize(batch)) for batch in images.split(batch_size)])
+
+
+# --------------------------------------------------------------------------- scores
+
+Score = Callable[[Tensor], Tensor]  # (N, C) pooled features -> (N,)
+
+
+@torch.no_grad()
+def scores(model: MobileViT, features: Tensor, labels: Tensor) -> dict[str, Score]:
+    """The scores of a network, by name, from the features (N, C) and labels, int64 (N,), of training images."""
+    last = model.head[-1]
+    means = torch.stack([features[labels == label].mean(0) for label in labels.unique()]).double()
+    spread = features.double() - means[labels.unique(return_inverse=True)[1]]
+    covariance = spread.T @ spread / len(spread)
+    ridge = 1e-4 * covariance.diag().mean() * torch.eye(len(covariance), dtype=torch.float64)  # channels may be dead
+    precision = torch.linalg.inv(covariance + ridge)
+    bank = keep(features)
+
+    def mahalanobis(x: Tensor) -> Tensor:
+        """The squared distance to the nearest class mean, by the classes' common covariance."""
+        apart = (x.double() - mean for mean in means)
+        return torch.stack([((d @ precision) * d).sum(1) for d in apart], 1).amin(1)
+
+    return {
+        "softmax": lambda x: -last(x).softmax(1).amax(1),  # Hendrycks & Gimpel, arXiv 1610.02136
+        "energy": lambda x: -last(x).logsumexp(1),         # Liu et al., arXiv 2010.03759
+        "Mahalanobis": mahalanobis,                        # Lee et al., arXiv 1807.03888
+        USED: lambda x: neighbour_distance(bank.float(), x),
+    }
+
+
+def keep(features: Tensor) -> Tensor:
+    """The first features as a bank: of length one, in half precision."""
+    return F.normalize(features[:BANK]).half()
+
+
+# --------------------------------------------------------------------------- how well they tell
+
+
+def auroc(known: Tensor, strange: Tensor, sources: Tensor) -> tuple[float, float, float]:
+    """The area under the ROC curve, and its 95 % interval: how often a stranger has the larger score.
+
+    The interval is DeLong's (Biometrics 44, 1988), with what was cut from one source counted together (Obuchowski,
+    Biometrics 53, 1997); from two or three sources it is rough.
+
+    Args:
+        known: (M,), scores of pictures of known classes.
+        strange: (N,), scores of others.
+        sources: int64, (N,), what each of these was cut from.
+    """
+    above, below = _placed(strange, known), 1 - _placed(known, strange)
+    area = above.mean()
+    sums = torch.zeros(int(sources.max()) + 1, dtype=torch.float64).index_add(0, sources, above - area)
+    groups = len(sources.unique())
+    variance = (groups / max(groups - 1, 1)) * sums.square().sum() / len(strange) ** 2 + below.var() / len(known)
+    half = 1.96 * math.sqrt(variance)
+    return area.item(), max(area.item() - half, 0.0), min(area.item() + half, 1.0)
+
+
+def _placed(values: Tensor, among: Tensor) -> Tensor:
+    """For each value the share of others that are smaller, those that are equal by half."""
+    ordered = among.double().sort().values
+    smaller, not_larger = (torch.searchsorted(ordered, values.double(), right=right) for right in (False, True))
+    return (smaller + not_larger).double() / (2 * len(ordered))
+
+
+@torch.no_grad()
+def tell(model: MobileViT, train: Split, test: Tensor, sets: list[Strangers], network: str = "") -> list[Told]:
+    """How well each score of a network tells each set from test images of its classes, by their features (M, C)."""
+    some = some_of(train, FITTED)
+    by_name = scores(model, pooled(model, some.images), some.labels)
+    known = {name: score(test) for name, score in by_name.items()}
+    told: list[Told] = []
+    for each in sets:
+        features = pooled(model, each.images)
+        told.append({
+            "pictures": each.name, "chosen_by": each.chosen_by, "images": len(each.images),
+            "sources": len(each.sources.unique()), "network": network,
+            "auroc": {name: auroc(known[name], score(features), each.sources) for name, score in by_name.items()},
+        })
+    return told
+
+
+# --------------------------------------------------------------------------- the threshold
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images to set the threshold by, which are in no bank.
+
+    Attributes:
+        rest: the training images that the bank is taken from.
+        images: those to calibrate on.
+        name: in words, what they are, and whether the network was trained on them.
+    """
+
+    rest: Split
+    images: Split
+    name: str
+
+
+def calibration(train: Split, held_out: Split | None) -> Calibration:
+    """The images that were held out of training; where none were, training images that are not in the bank."""
+    if held_out is not None:
+        return Calibration(train, held_out, f"{held_out.name}; not trained on")
+    count = min(CALIBRATED, len(train) // 2)
+    order = _order(train)
+    images, rest = train[order[:count]], train[order[count:]]
+    return Calibration(rest, images, f"{count:,} images of the {train.name}, trained on, as none were held out")
+
+
+def some_of(split: Split, count: int) -> Split:
+    """The same images at every call."""
+    return split[_order(split)[:count]]
+
+
+def _order(split: Split) -> Tensor:
+    return torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+
+
+def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Tensor, test_name: str,
+                told: list[Told]) -> Familiarity:
+    """Keep features of training images, and set the threshold; the test images are counted, nothing is set by them.
+
+    Args:
+        model: the network.
+        train: the images that it was trained on.
+        held_out: those that were held out of its training, if any were.
+        test: (M, C), features of images of its classes, never trained on.
+        test_name: in words, what they are.
+        told: what :func:`tell` gave.
+    """
+    chosen = calibration(train, held_out)
+    some = some_of(chosen.rest, BANK)
+    bank = keep(pooled(model, some.images))
+    measured, tested = (neighbour_distance(bank.float(), features)
+                        for features in (pooled(model, chosen.images.images), test))
+    threshold = round(measured.double().quantile(1 - SHARE).item(), 5)
+    called = int((tested > threshold).sum())
+    record: FamiliarityRecord = {
+        "score": USED, "threshold": threshold, "bank": f"{len(some):,} images of the {train.name}",
+        "calibrated_on": chosen.name, "calibrated_images": len(chosen.images),
+        "calibrated_share": (measured > threshold).double().mean().item(),
+        "test": test_name, "test_images": len(test), "test_share": called / len(test),
+        "test_share_interval_95": wilson_interval(called, len(test)),
+        "told": told, "date": date.today().isoformat(), "torch": torch.__version__,
+    }
+    return Familiarity(bank, record)
