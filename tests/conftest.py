@@ -21,7 +21,8 @@ CLASSES = ("blue", "green", "red")
 def pytest_collection_modifyitems(items):
     """For ``-n 2 --dist loadgroup``: what shares the page's server is one worker's, and each other file's tests."""
     for item in items:
-        group = "page" if "page" in item.path.relative_to(TESTS).parts else str(item.path)
+        shared = "page" in item.path.relative_to(TESTS).parts and item.path.name != "test_serving.py"  # it has its own
+        group = "page" if shared else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 

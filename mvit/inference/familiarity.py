@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from mvit.model import MobileViT
@@ -50,7 +50,8 @@ class Familiarity:
         return cls(bank, record) if numbers and fits else None
 
     def save(self, checkpoint: Path) -> None:
-        write_whole(checkpoint / BANK, lambda part: save_file({"features": self.bank}, part))
+        content = save({"features": self.bank})  # save_file makes a file that only its owner can read
+        write_whole(checkpoint / BANK, lambda part: part.write_bytes(content))
         write_json(checkpoint / RECORD, self.record)
 
     def unusual(self, features: Tensor) -> Tensor:

@@ -43,19 +43,20 @@ def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
 def show_answer(file: str | None, checkpoint: str) -> tuple:
     """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
 
-    Last the picture for the Unfold tab, packed; it keeps its own when there is no new one. Without a file all is
-    shown of the first example.
+    Last the picture that was answered, packed, and the same for the Unfold tab, which keeps its own when there is no
+    new one. Without a file all is shown of the first example.
     """
     if not file:
         answer = usable(checkpoint)(load_picture(example_files()[0]))
-        return answer.confidences, enlarge(answer.seen), WELCOME, gr.skip()
+        return answer.confidences, enlarge(answer.seen), WELCOME, pack(answer.seen), gr.skip()
     begin = time.perf_counter()
     try:
         answer = answer_to(file, checkpoint)
     except gr.Error as error:
-        return None, None, f"### {error.message}", gr.skip()
+        return None, None, f"### {error.message}", gr.skip(), gr.skip()
     milliseconds = 1000 * (time.perf_counter() - begin)
-    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), pack(answer.seen)
+    seen = pack(answer.seen)
+    return answer.confidences, enlarge(answer.seen), remark(answer, milliseconds), seen, seen
 
 
 def remark(answer: Answer, milliseconds: float) -> str:
@@ -102,7 +103,8 @@ def compare(pixels: str, checkpoint: str) -> str:
 
 def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
-    confidences_of_example, seen, words, _ = show_answer(None, checkpoint.value)
+    confidences_of_example, seen, words, packed, _ = show_answer(None, checkpoint.value)
+    answered_picture = gr.Textbox(packed, visible=False)
     with gr.Row():
         with gr.Column(elem_id="picture"):
             picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
@@ -123,11 +125,11 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
                                           elem_id="seen")
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(words, elem_id="verdict")
-            others = gr.HTML(compare(pixels.value, checkpoint.value), elem_id="others")
+            others = gr.HTML(compare(packed, checkpoint.value), elem_id="others")
     answered = gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint],
-                     [label, shown, verdict, pixels], **{**LAST, "show_progress": "minimal"})
-    gr.on([pixels.change, checkpoint.change], compare, [pixels, checkpoint], others, **LAST)
-    why_section(answered, confidences_of_example, label, pixels, checkpoint)
+                     [label, shown, verdict, answered_picture, pixels], **{**LAST, "show_progress": "minimal"})
+    answered.then(compare, [answered_picture, checkpoint], others, **LAST)
+    why_section(answered, confidences_of_example, label, answered_picture, checkpoint)
     # For programs: the same without the page around it, by the weights that the page begins with. As many at once as
     # there are threads; it is queued, since programs fetch the answer by a request of its own.
     gr.Button(visible=False).click(partial(confidences, checkpoint=checkpoint.value), picture, label,

@@ -74,7 +74,9 @@ def test_a_process_that_is_killed_ends_the_others_and_loses_nothing(folder, tmp_
         os.kill(max(map(int, children)), signal.SIGKILL)
         _, error = torchrun.communicate(timeout=60)
     assert torchrun.returncode != 0
-    assert f"What was trained is in {output / 'run'}; the same command with --resume goes on." in error
+    # By the connection that breaks, or where torchrun is faster by its SIGTERM.
+    assert (f"What was trained is in {output / 'run'}; the same command with --resume goes on." in error
+            or "the same command with --resume goes on after the last whole epoch" in error), error
     assert len(State.load(output / "run").history) >= 2
 
 
