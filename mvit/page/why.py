@@ -62,13 +62,14 @@ def explain_clicked(event: gr.SelectData, pixels: str, checkpoint: str) -> tuple
     return event.value, *explain_class(event.value, pixels, checkpoint)
 
 
-def why_section(answered: gr.events.Dependency, confidences: dict[str, float], label: gr.Label, pixels: gr.Textbox,
+def why_section(answered: gr.events.Dependency, begin: dict[str, float], label: gr.Label, pixels: gr.Textbox,
                 checkpoint: gr.Dropdown) -> None:
     """The section, filled once an answer stands on the page, so that the answer does not wait for it.
 
-    It begins with the answer that the page begins with (``confidences``).
+    Until then it is of the answer that the page begins with (``begin``).
     """
-    _, choice, heat, colours, text = explain_answer(confidences, pixels.value, checkpoint.value)
+    name = max(begin, key=begin.__getitem__)
+    heat, colours, text = explain_class(name, pixels.value, checkpoint.value)
     with gr.Column() as section:
         gr.Markdown("### Why this answer?")
         with gr.Row():
@@ -77,7 +78,7 @@ def why_section(answered: gr.events.Dependency, confidences: dict[str, float], l
                                        value=heat, height=262, elem_id="why")
                 scale = gr.HTML(colours)
             with gr.Column(min_width=260):
-                chosen = gr.Dropdown(choice.choices, value=choice.value, interactive=True, elem_id="why-class",
+                chosen = gr.Dropdown(list(begin), value=name, interactive=True, elem_id="why-class",
                                      label="What speaks for (or click on a class above)")
                 words = gr.Markdown(text)
     shown, subject = [figure, scale, words], [pixels, checkpoint]

@@ -49,6 +49,7 @@ def test_pixels_that_are_none_are_said_in_words(crafted):
 
 
 def test_the_map_follows_the_answer_and_a_click_on_a_class(page, drawn):
+    assert page.get_by_text("Dropdown", exact=True).count() == 0  # nothing made for an answer stands on the page
     page.get_by_text("speaks for “airplane”").wait_for()  # the example that the page begins with
     upload(page, drawn["ship"])
     figure = page.locator("#why img")
