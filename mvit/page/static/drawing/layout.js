@@ -33,7 +33,7 @@ function layOutOverview(width, model, wide, withRows) {
     const columns = model.stages.length - 1  // stem and blocks; the head stands above the answer
     const pitch = (width - first - answer) / columns
     const thumb = Math.floor(Math.min(wide ? 84 : 44, pitch - (wide ? 26 : 5)))
-    const title = 16, lines = wide ? 54 : 0
+    const title = 16, lines = wide ? 54 : withRows ? 26 : 0
     const rowsTop = title + 4 + thumb + lines + (wide ? 24 : 14)
     const row = wide ? 13.5 : 14
     return {

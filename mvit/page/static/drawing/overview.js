@@ -32,7 +32,9 @@ function thePicture({top, thumb, title, first, rowsTop, row, withRows, wide}, mo
         picture(0, top, thumb, thumb, url, {class: 'the-picture'}), ...covered,
         wide ? [text(first - 8, top + thumb + 20, state.channel ? `channel ${state.channel}` : 'L2 norm',
                      {class: 'small', 'text-anchor': 'end'}),
-                text(0, top + thumb + 36, `${size} × ${size} × 3`, {class: 'quiet'})] : null,
+                text(0, top + thumb + 36, `${size} × ${size} × 3`, {class: 'quiet'})]
+            : withRows && model.stages.some(stage => stage.probe)
+                ? text(0, rowsTop - 4, 'probe right', {class: 'small'}) : null,
         ...names)
 }
 
@@ -61,11 +63,14 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
         picture(x, top, thumb, thumb, url, {class: 'thumb'}),
         wide ? [colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}),
                 text(x, top + thumb + 36, stage.shape.join(' × '), {class: 'quiet'}),
-                text(x, top + thumb + 50, megaflops(stage.flops), {class: 'quiet'})] : null,
+                text(x, top + thumb + 50, megaflops(stage.flops), {class: 'quiet'})]
+            : withRows ? colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}) : null,
         withRows && stage.probe ? bars(x, overview, stage.probe.answer) : null,
         withRows && stage.probe && wide
             ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'})
-            : null)
+            : withRows && stage.probe
+                ? text(x, overview.rowsTop - 4, percent(stage.probe.accuracy, 0), {class: 'small'})
+                : null)
 }
 
 // An arrow as thick as the work behind it.
@@ -105,6 +110,8 @@ function theAnswer({overview, width}, model, result) {
         text(x, top + thumb + 50, megaflops(head.flops), {class: 'quiet'}),
         text(x + thumb + 12, top + thumb / 2 - 6, shortened(name, width - x - thumb - 12, 16, 700), {class: 'says'}),
         text(x + thumb + 12, top + thumb / 2 + 15, percent(model.answer[best]), {class: 'says-share'}))
+    if (withRows && !wide) parts.push(
+        colourBar({x, y: top + thumb / 8, width: thumb, height: thumb * 3 / 4}, scale, '', {below: thumb / 8 + 3}))
     if (withRows) parts.push(
         wide ? text(x, rowsTop - 7, result ? 'the network, and dashed before' : 'the network', {class: 'small'}) : null,
         answerBars({x, top: rowsTop, width: width - x, row, names: wide ? 74 : 0, roomy: wide}, model, result))
