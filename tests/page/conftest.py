@@ -107,6 +107,7 @@ def page(browser, server):
     page.goto(server)
     page.get_by_text("Drop Image Here").wait_for()
     page.get_by_role("button", name="ship", exact=True).wait_for()
+    page.wait_for_function("window.mvit?.following")  # what it is given when it is opened is there
     yield page
     context.close()
     assert foreign == []
