@@ -1,11 +1,11 @@
 """``python -m mvit.familiarity CHECKPOINT --data PATH``: what a checkpoint's network takes for unusual."""
 
-import argparse
 import sys
 from pathlib import Path
 
 import torch
 
+from mvit.commands.arguments import checkpoint_parser
 from mvit.data.images import DataError, hold_out, load_split, load_train_and_test
 from mvit.data.strangers import Strangers, strangers
 from mvit.evaluation.accuracy import with_classes_of
@@ -20,11 +20,8 @@ CHOSEN_BY = {"cat", "truck"}  # of the classes left out; the others are for repo
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.familiarity", description=f"Make a checkpoint's {RECORD}: "
-                                     "beyond what distance from its training images a picture is called unusual.")
-    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
+    parser = checkpoint_parser("familiarity", f"Make a checkpoint's {RECORD}: beyond what distance from its training "
+                               "images a picture is called unusual.")
     parser.add_argument("--compare", action="store_true", help="also measure how well it and other scores tell "
                         "pictures of none of CIFAR-10's classes, which installed packages have or which are drawn")
     parser.add_argument("--left-out", nargs=3, metavar=("CHECKPOINT", "PATH", "OTHERS"),

@@ -1,9 +1,8 @@
 """``python -m mvit.interventions CHECKPOINT --data PATH``: what it costs to make parts of a network useless."""
 
-import argparse
 import sys
-from pathlib import Path
 
+from mvit.commands.arguments import checkpoint_parser
 from mvit.data.images import DataError, load_split
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.explain.interventions import as_table, measure
@@ -13,12 +12,8 @@ from mvit.storage.files import write_json
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.interventions", description="Make a checkpoint's "
-                                     f"{INTERVENTIONS}: what it costs to make attention uniform, to mute a head, or to "
-                                     "cover a patch.")
-    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
+    parser = checkpoint_parser("interventions", f"Make a checkpoint's {INTERVENTIONS}: what it costs to make attention "
+                               "uniform, to mute a head, or to cover a patch.")
     options = parser.parse_args(arguments)
     try:
         model = MobileViT.from_pretrained(options.checkpoint)

@@ -1,9 +1,8 @@
 """``python -m mvit.probes CHECKPOINT``: make a checkpoint's linear probes."""
 
-import argparse
 import sys
-from pathlib import Path
 
+from mvit.commands.arguments import checkpoint_parser
 from mvit.data.images import DataError, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.explain.probes import FILE, train_probes
@@ -12,11 +11,7 @@ from mvit.storage.checkpoint import Records
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mvit.probes", description=f"Make a checkpoint's {FILE}.")
-    parser.add_argument("checkpoint", type=Path, help="folder with model.safetensors and config.json")
-    parser.add_argument("--data", metavar="PATH",
-                        help="folder with train/ and test/; CIFAR-10 is downloaded if omitted")
-    options = parser.parse_args(arguments)
+    options = checkpoint_parser("probes", f"Make a checkpoint's {FILE}.").parse_args(arguments)
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
         train, test = load_train_and_test(options.data, model.config.image_size,

@@ -55,6 +55,10 @@ class Split:
         return replace(self, images=self.images[index], labels=self.labels[index], lossless=self.lossless[index],
                        files=tuple(self.files[i] for i in kept) if self.files else ())
 
+    def some(self, count: int) -> "Split":
+        """So many of them, or all that there are, drawn at random: the same at every call."""
+        return self[_shuffled(len(self))[:count]]
+
     def to(self, device: torch.device | str) -> "Split":
         return replace(self, **{name: getattr(self, name).to(device) for name in ("images", "labels", "lossless")})
 

@@ -102,7 +102,7 @@ def _placed(values: Tensor, among: Tensor) -> Tensor:
 @torch.no_grad()
 def tell(model: MobileViT, train: Split, test: Tensor, sets: list[Strangers], network: str = "") -> list[Told]:
     """How well each score of a network tells each set from test images of its classes, by their features (M, C)."""
-    some = some_of(train, FITTED)
+    some = train.some(FITTED)
     by_name = scores(model, pooled(model, some.images), some.labels)
     known = {name: score(test) for name, score in by_name.items()}
     told: list[Told] = []
@@ -144,11 +144,6 @@ def calibration(train: Split, held_out: Split | None) -> Calibration:
     return Calibration(rest, images, f"{count:,} images of the {train.name}, trained on, as none were held out")
 
 
-def some_of(split: Split, count: int) -> Split:
-    """The same images at every call."""
-    return split[_order(split)[:count]]
-
-
 def _order(split: Split) -> Tensor:
     return torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
 
@@ -166,7 +161,7 @@ def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Te
         told: what :func:`tell` gave.
     """
     chosen = calibration(train, held_out)
-    some = some_of(chosen.rest, BANK)
+    some = chosen.rest.some(BANK)
     bank = keep(pooled(model, some.images))
     measured, tested = (neighbour_distance(bank.float(), features)
                         for features in (pooled(model, chosen.images.images), test))

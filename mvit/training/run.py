@@ -273,9 +273,7 @@ def finish(run: Run) -> None:
 
 def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
     """The page's linear probes, of at most so many images drawn at random that they take some seconds."""
-    train, test = (split[torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:PROBED]]
-                   for split in (train, test))
-    return train_probes(network, train, test.to(train.labels.device))
+    return train_probes(network, train.some(PROBED), test.some(PROBED).to(train.labels.device))
 
 
 def save_checkpoint(network: MobileViT, folder: Path) -> None:
