@@ -20,7 +20,7 @@ from tests.training.runs import arguments
 
 images, root, layout, stride, first = sys.argv[1], Path(sys.argv[2]), sys.argv[3], *map(int, [*sys.argv[4:], 1, 1][:2])
 output, mine = root / "out", {"thesis.txt": "years", "sub/notes.txt": "months", "log": "days"}
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate"}
+CHANGES, REMOVALS = {"os.mkdir", "os.rename", "os.truncate"}, {"os.remove", "os.rmdir"}
 
 
 def in_a_process(*options: str, killed_at: int = 0) -> int:
@@ -32,7 +32,8 @@ def in_a_process(*options: str, killed_at: int = 0) -> int:
     def count(event, arguments):
         nonlocal seen
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        if (event in CHANGES or writes) and str(arguments[0]).startswith(str(root)):
+        removes = event in REMOVALS and os.path.lexists(arguments[0])  # what is not there is removed by no change
+        if (event in CHANGES or removes or writes) and str(arguments[0]).startswith(str(root)):
             seen += 1
             if seen == killed_at:
                 os.kill(os.getpid(), signal.SIGKILL)

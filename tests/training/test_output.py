@@ -246,7 +246,7 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(tmp_path, mine):
 @linux
 def test_a_run_that_is_killed_at_some_moments_ends_as_one_that_was_not(folder, tmp_path):
     """From the first folder that it makes to the last file that it deletes; see kills.py for all of them."""
-    command = [sys.executable, "-m", "tests.training.kills", str(folder), str(tmp_path / "kills"), "mine", "41", "20"]
+    command = [sys.executable, "-m", "tests.training.kills", str(folder), str(tmp_path / "kills"), "mine", "12", "5"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120,
                             env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert result.returncode == 0, result.stderr
