@@ -15,6 +15,7 @@ from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.explain.probes import Probes, train_probes
 from mvit.model import MobileViT
+from mvit.networks.compared import Network
 from mvit.storage.files import write_json, write_text, write_whole
 from mvit.storage.formats import Epoch
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
@@ -86,7 +87,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     Raises:
         TrainingError, DataError, OutputError: the run cannot start or go on.
     """
-    checkpoint = checkpoint_folder(settings.recipe, output)
+    checkpoint = checkpoint_folder(settings.checkpoint, output)
     folder = run_folder(checkpoint)
     if settings.teacher and Path(settings.teacher).resolve() == checkpoint:
         raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
@@ -163,14 +164,14 @@ def go_on(place: Place, data: str | None) -> Run:
     return begun
 
 
-def find_teacher(network: MobileViT, settings: Settings, splits: Splits) -> tuple[MobileViT | None, list[int] | None]:
+def find_teacher(network: Network, settings: Settings, splits: Splits) -> tuple[MobileViT | None, list[int] | None]:
     """The teacher and the checksums of its files; None if the settings name none."""
     if not settings.teacher:
         return None, None
     return load_teacher(network, settings, splits.watched), checksums(Path(settings.teacher))
 
 
-def under_way(place: Place, state: State, splits: Splits, network: MobileViT, teacher: MobileViT | None) -> Run:
+def under_way(place: Place, state: State, splits: Splits, network: Network, teacher: MobileViT | None) -> Run:
     """All of a run on its device."""
     if teacher:
         teacher = teacher.to(place.device)
@@ -260,7 +261,8 @@ def finish(run: Run) -> None:
             save_checkpoint(network, staged)
             records = run.state.records(evaluations)
             records.write(staged)
-            make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
+            if isinstance(network, MobileViT):  # what the page shows of ours
+                make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
             write_text(staged / "README.md",
                        model_card(network, records, splits.train.name, place.device, place.checkpoint))
             put_in_place(staged, place.checkpoint, place.folder)
@@ -276,8 +278,8 @@ def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
     return train_probes(network, train.some(PROBED), test.some(PROBED).to(train.labels.device))
 
 
-def save_checkpoint(network: MobileViT, folder: Path) -> None:
-    """Write what :meth:`MobileViT.from_pretrained` reads.
+def save_checkpoint(network: Network, folder: Path) -> None:
+    """Write a network's weights and configuration; ours is what :meth:`MobileViT.from_pretrained` reads.
 
     Not by ``save_pretrained``: safetensors makes a file that only its owner can read.
     """

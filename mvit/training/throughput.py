@@ -30,7 +30,7 @@ from tqdm import tqdm
 from mvit.benchmark.costs import machine
 from mvit.compat import torchvision
 from mvit.data.images import CIFAR10_SIZES, Split
-from mvit.model import MobileViT
+from mvit.networks.compared import Network
 from mvit.storage.formats import TrainingSpeed
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
@@ -62,7 +62,7 @@ def made_images(count: int) -> Split:
 class Pictures(Dataset[tuple[Tensor, int]]):
     """The images one by one, as PIL pictures through torchvision's transforms."""
 
-    def __init__(self, split: Split, network: MobileViT) -> None:
+    def __init__(self, split: Split, network: Network) -> None:
         transforms, config = torchvision.transforms, network.config
         self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
         self.picture = transforms.functional.to_pil_image
@@ -78,7 +78,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(self.picture(self.images[index])), self.labels[index]
 
 
-def usual_epoch(network: MobileViT, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]],
+def usual_epoch(network: Network, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]],
                 device: torch.device) -> None:
     """An epoch as most scripts have it: contiguous maps, a plain optimizer, worker processes that load PIL pictures."""
     network.train()
