@@ -28,6 +28,11 @@ def build(name: str, num_classes: int = 10, stem: str = "") -> nn.Module:
     return with_cifar_stem(network, name) if stem == "cifar" else network
 
 
+def folder_name(network: str, stem: str, recipe: str) -> str:
+    """What the checkpoint of another network is called."""
+    return f"{network.replace('/', '-')}{'-cifar-stem' if stem == 'cifar' else ''}-{recipe}"
+
+
 def _of_library(name: str, num_classes: int) -> nn.Module:
     if name == "tiniest":
         return Tiniest(num_classes)

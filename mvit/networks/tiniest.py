@@ -1,8 +1,8 @@
 """A yardstick: a convolutional network of 97,530 parameters that is known for its accuracy at that size.
 
-Xvel, "Tiniest Convolutional Network for CIFAR-10" (github.com/xvel/cifar10-tiniest): quoted with 94.4 % of the canonical
-test images after 200 epochs. Written anew from its description, to tell what of a difference is the layout's and what
-the recipe's.
+Xvel, "Tiniest Convolutional Network for CIFAR-10" (github.com/xvel/cifar10-tiniest): quoted with 94.4 % of the
+canonical test images after 200 epochs. Written anew from its description, to tell what of a difference is the layout's
+and what the recipe's.
 """
 
 import torch

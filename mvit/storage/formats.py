@@ -103,6 +103,7 @@ class Measurement(TypedDict):
     flops: int
     accuracy: float | None
     accuracy_source: str | None
+    accuracy_interval_95: NotRequired[tuple[float, float] | None]  # where it is measured
     fps: float
     latency_p50_ms: float
     latency_p95_ms: float
@@ -181,6 +182,24 @@ class TrainingSpeed(TypedDict):
     ratio: dict[str, float]
     minutes_for_20_epochs: dict[str, float]
     step: dict[str, float]
+
+
+# --------------------------------------------------------------------------- canonical.json
+
+
+class CanonicalEstimate(TypedDict):
+    """``canonical.json``: accuracy on the canonical test images, estimated, and from which accuracies."""
+
+    accuracy: float
+    accuracy_interval_95: tuple[float, float]
+    test: str
+    test_accuracy: float
+    held_out: str
+    held_out_accuracy: float
+    held_out_accuracy_as_jpeg: float
+    jpeg: str
+    date: str
+    torch: str
 
 
 # --------------------------------------------------------------------------- interventions.json

@@ -22,9 +22,9 @@ except ImportError:  # Windows: two runs into one output are not noticed
     fcntl = None  # type: ignore[assignment]  # what is not there has no type of its own
 
 # In the order in which they get into a folder: what says that it is ours first, what nothing is loaded without last.
-CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "run.json",
-                    "probes.safetensors", "interventions.json", "familiarity.json", "familiarity.safetensors",
-                    "model.safetensors")
+CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "canonical.json",
+                    "run.json", "probes.safetensors", "interventions.json", "familiarity.json",
+                    "familiarity.safetensors", "model.safetensors")
 STATE_FILES = ("resume.pt", "history.json", "lock")
 
 

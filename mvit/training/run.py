@@ -13,9 +13,11 @@ from safetensors.torch import save
 from mvit.data.images import Split
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.evaluation.canonical import can_estimate, estimate
 from mvit.explain.probes import Probes, train_probes
 from mvit.model import MobileViT
 from mvit.networks.compared import Network
+from mvit.storage.checkpoint import CANONICAL
 from mvit.storage.files import write_json, write_text, write_whole
 from mvit.storage.formats import Epoch
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
@@ -263,8 +265,12 @@ def finish(run: Run) -> None:
             records.write(staged)
             if isinstance(network, MobileViT):  # what the page shows of ours
                 make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
+            canonical = (estimate(network, splits.watched, evaluations["test"])
+                         if can_estimate(splits.watched, evaluations.get("test")) else None)
+            if canonical:
+                write_json(staged / CANONICAL, canonical)
             write_text(staged / "README.md",
-                       model_card(network, records, splits.train.name, place.device, place.checkpoint))
+                       model_card(network, records, splits.train.name, place.device, place.checkpoint, canonical))
             put_in_place(staged, place.checkpoint, place.folder)
             remove_run(place.folder)  # last: until then --resume finishes what is left
             print(f"Checkpoint: {place.checkpoint}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mvit.networks.registry import STEMS
+from mvit.networks.registry import STEMS, folder_name
 from mvit.training.optimizers import OPTIMIZERS
 
 OURS = "mobilevit_xxs"
@@ -128,10 +128,8 @@ class Settings:
     def checkpoint(self) -> str:
         """The checkpoint's folder below ``checkpoints/``: the recipe's; of other networks apart, since the page offers
         ours alone."""
-        if self.network == OURS:
-            return self.recipe
-        parts = (self.network.replace("/", "-"), self.stem, self.recipe)
-        return f"compared/{'-'.join(filter(None, parts))}"
+        return (self.recipe if self.network == OURS else
+                f"compared/{folder_name(self.network, self.stem, self.recipe)}")
 
     @property
     def watched(self) -> str:

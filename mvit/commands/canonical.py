@@ -1,0 +1,37 @@
+"""``python -m mvit.canonical CHECKPOINT``: its accuracy on canonical pixels, where only copies of them are there."""
+
+import sys
+
+from mvit.commands.arguments import checkpoint_parser
+from mvit.data.images import DataError, hold_out, load_split
+from mvit.evaluation.accuracy import with_classes_of
+from mvit.evaluation.canonical import estimate
+from mvit.model import CheckpointError, MobileViT
+from mvit.storage.checkpoint import CANONICAL, Records
+from mvit.storage.files import write_json
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = checkpoint_parser("canonical", f"Make a checkpoint's {CANONICAL}: its accuracy on the canonical test "
+                               "images, estimated from that on JPEG copies and from lossless held-out images.")
+    options = parser.parse_args(arguments)
+    try:
+        model, records = MobileViT.from_pretrained(options.checkpoint), Records.read(options.checkpoint)
+        count = records.run["settings"].get("validation") if records.run else None
+        if not count or not records.evaluation:
+            raise DataError(f"{options.checkpoint} says of no images that they were held out and of no test.")
+        train = load_split(options.data, "train", model.config.image_size, **records.reading)
+        result = estimate(model, with_classes_of(model, hold_out(train, count)[1]), records.evaluation)
+    except (CheckpointError, DataError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_json(options.checkpoint / CANONICAL, result)
+    low, high = result["accuracy_interval_95"]
+    print(f"Canonical test images: {result['accuracy']:.2%} (95 % interval {low:.2%} to {high:.2%}), estimated:\n"
+          f"{result['test_accuracy']:.2%} on the {result['test']}, and what copies cost: {result['held_out']} "
+          f"{result['held_out_accuracy']:.2%}, as JPEG copies {result['held_out_accuracy_as_jpeg']:.2%}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
