@@ -7,7 +7,6 @@ row with a scale of its own; the whole is at most about half a megabyte for a ne
 """
 
 import base64
-import copy
 import math
 from functools import lru_cache
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mvit.explain.attention import only_here
+from mvit.explain.flops import flops_by_module
 from mvit.explain.interventions import attentions_of
 from mvit.explain.probes import Probes
 from mvit.model import Attention, MobileViT, MobileViTBlock, MobileViTConfig, fold
@@ -178,21 +177,18 @@ def count_by_part(config: MobileViTConfig) -> Data:
     """
     with torch.device("meta"):
         model = MobileViT(config).eval()
-    model = copy.deepcopy(model).to("meta")  # its buffers too
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.empty(1, 3, config.image_size, config.image_size, device="meta"))
-    by_name = counter.get_flop_counts()
+    by_name = flops_by_module(model, config.image_size)
     names = {module: name for name, module in model.named_modules()}
 
     def of(*modules: nn.Module) -> int:
-        return sum(sum(by_name.get(f"MobileViT.{names[module]}", {}).values()) for module in modules)
+        return sum(by_name.get(names[module], 0) for module in modules)
 
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
     products = [0] * len(blocks)
     for (b, _), attention in attentions_of(model).items():
         products[b] += of(attention) - of(attention.qkv, attention.project)
     return {
-        "flops": counter.get_total_flops(),
+        "flops": by_name[""],
         "stages": [of(model.stem), *map(of, model.stages), of(model.head)],
         "blocks": [{"convolution": of(block.local, block.to_tokens), "transformer": of(block.encoder),
                     "attention": inside, "fusion": of(block.to_map, block.fuse)}
