@@ -7,6 +7,7 @@ from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
 from mvit.benchmark.results import fastest
 from mvit.documents.ablation import ablation
+from mvit.documents.compared import compared
 from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import render
@@ -27,7 +28,7 @@ def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str
         "figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
         "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json"),
         "finetuning": lambda: finetuning(checkpoints / "finetuning.json"),
-
+        "compared": lambda: compared(checkpoints),
         "familiarity": lambda: familiarity(folder or checkpoints),
         "canonical": lambda: render("canonical.md", estimate=read_canonical(folder or checkpoints))}
     for name, table in tables.items():

@@ -184,6 +184,20 @@ class TrainingSpeed(TypedDict):
     step: dict[str, float]
 
 
+class RivalSpeed(TypedDict):
+    """How fast networks are trained by our loop on one machine, by checkpoint; and in which precision, the faster."""
+
+    machine: str
+    threads: int
+    torch: str
+    date: str
+    batch_size: int
+    rounds: int
+    steps: int
+    images_per_second: dict[str, float]
+    bfloat16: dict[str, bool]
+
+
 # --------------------------------------------------------------------------- canonical.json
 
 
