@@ -8,7 +8,7 @@ import torch
 from mvit.commands.arguments import checkpoint_parser
 from mvit.data.images import DataError, load_split
 from mvit.data.strangers import Strangers, strangers
-from mvit.evaluation.familiarity import familiarity, pooled, tell
+from mvit.evaluation.familiarity import familiarity, tell
 from mvit.evaluation.images import images_of_run
 from mvit.inference.familiarity import RECORD
 from mvit.inference.variants import to_channels_last
@@ -31,10 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         model = to_channels_last(MobileViT.from_pretrained(options.checkpoint))
         train, held_out, test = images_of_run(options.checkpoint, model, options.data)
-        features = pooled(model, test.images)
-        told = tell(model, train, features, strangers(model.config.image_size)) if options.compare else []
+        told = tell(model, train, test, strangers(model.config.image_size)) if options.compare else []
         told += left_out(*options.left_out) if options.left_out else []
-        made = familiarity(model, train, held_out, features, test.name, told)
+        made = familiarity(model, train, held_out, test, told)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -59,7 +58,7 @@ def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
             for images in (unknown.images[unknown.labels == label],)]
     run = Records.read(Path(checkpoint)).run
     how = f"recipe {run['settings']['recipe']}, {run['settings']['epochs']} epochs, " if run else ""
-    return tell(model, train, pooled(model, test.images), sets,
+    return tell(model, train, test, sets,
                 f"{how}trained on {', '.join(known[:-1])} and {known[-1]} alone")
 
 

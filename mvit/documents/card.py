@@ -19,7 +19,8 @@ from mvit.storage.files import CHECKPOINTS, ROOT
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run
 
 
-def model_card(network: MobileViT, records: Records, train_name: str, device: torch.device, folder: Path) -> str:
+def model_card(network: MobileViT, records: Records, train_name: str, device: torch.device, folder: Path,
+               made: Path) -> str:
     """The text of the card of a run that has just ended.
 
     Args:
@@ -28,6 +29,7 @@ def model_card(network: MobileViT, records: Records, train_name: str, device: to
         train_name: in words, what images it was trained on.
         device: what it was trained on.
         folder: where the checkpoint goes.
+        made: where it lies until then.
     """
     assert records.run is not None  # it has just ended
     settings = records.run["settings"]
@@ -54,5 +56,5 @@ def model_card(network: MobileViT, records: Records, train_name: str, device: to
         folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
         shown_settings={name: value for name, value in settings.items()
                         if name != "recipe" and value not in (None, "")},
-        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(None),
+        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(made),
     )

@@ -13,7 +13,9 @@ from safetensors.torch import save
 from mvit.data.images import Split
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.evaluation.familiarity import familiarity
 from mvit.explain.probes import Probes, train_probes
+from mvit.inference.familiarity import Familiarity
 from mvit.model import MobileViT
 from mvit.storage.files import write_json, write_text, write_whole
 from mvit.storage.formats import Epoch
@@ -261,8 +263,9 @@ def finish(run: Run) -> None:
             records = run.state.records(evaluations)
             records.write(staged)
             make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
+            make_familiarity(network, splits).save(staged)
             write_text(staged / "README.md",
-                       model_card(network, records, splits.train.name, place.device, place.checkpoint))
+                       model_card(network, records, splits.train.name, place.device, place.checkpoint, staged))
             put_in_place(staged, place.checkpoint, place.folder)
             remove_run(place.folder)  # last: until then --resume finishes what is left
             print(f"Checkpoint: {place.checkpoint}")
@@ -274,6 +277,12 @@ def finish(run: Run) -> None:
 def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
     """The page's linear probes, of at most so many images drawn at random that they take some seconds."""
     return train_probes(network, train.some(PROBED), test.some(PROBED).to(train.labels.device))
+
+
+def make_familiarity(network: MobileViT, splits: Splits) -> Familiarity:
+    """What the page calls unusual. Images that were held out are counted where no others were left alone."""
+    held_out, test = (splits.watched, splits.test) if splits.test else (None, splits.watched)
+    return familiarity(network, splits.train, held_out, test.some(PROBED).to(splits.train.labels.device))
 
 
 def save_checkpoint(network: MobileViT, folder: Path) -> None:

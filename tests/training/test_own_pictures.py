@@ -62,7 +62,8 @@ def test_the_same_pictures_are_tested_on_after_the_run(plain, tmp_path, capsys, 
         assert command.main([str(run), *data]) == 0
     assert load_json(run / "interventions.json")["images"] == 36
     assert load_json(run / "interventions.json")["accuracy"] == of_run["accuracy"]
-    assert load_json(run / "familiarity.json")["test_images"] == 36
+    familiar = load_json(run / "familiarity.json")
+    assert familiar["calibrated_images"] + familiar["test_images"] == 36
     assert Probes.load(run).measured_on == of_run["split"]
     given = []
     for name in ("export", "write"):  # which take seconds
