@@ -3,9 +3,9 @@
 import sys
 
 from mvit.commands.arguments import checkpoint_parser
-from mvit.data.images import DataError, hold_out, load_split
-from mvit.evaluation.accuracy import with_classes_of
+from mvit.data.images import DataError
 from mvit.evaluation.canonical import estimate
+from mvit.evaluation.images import images_of_run
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.checkpoint import CANONICAL, Records
 from mvit.storage.files import write_json
@@ -16,12 +16,11 @@ def main(arguments: list[str] | None = None) -> int:
                                "images, estimated from that on JPEG copies and from lossless held-out images.")
     options = parser.parse_args(arguments)
     try:
-        model, records = MobileViT.from_pretrained(options.checkpoint), Records.read(options.checkpoint)
-        count = records.run["settings"].get("validation") if records.run else None
-        if not count or not records.evaluation:
+        model, test = MobileViT.from_pretrained(options.checkpoint), Records.read(options.checkpoint).evaluation
+        _, held_out, _ = images_of_run(options.checkpoint, model, options.data)
+        if not held_out or not test:
             raise DataError(f"{options.checkpoint} says of no images that they were held out and of no test.")
-        train = load_split(options.data, "train", model.config.image_size, **records.reading)
-        result = estimate(model, with_classes_of(model, hold_out(train, count)[1]), records.evaluation)
+        result = estimate(model, held_out, test)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -13,15 +13,14 @@ from mvit.documents.ablation import ablation
 from mvit.documents.familiarity import familiarity
 from mvit.documents.rendering import render
 from mvit.networks.compared import Compared, Network
-from mvit.storage.checkpoint import Records
+from mvit.storage.checkpoint import Records, read_canonical
 from mvit.storage.files import CHECKPOINTS, ROOT
-from mvit.storage.formats import CanonicalEstimate
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run
 
 
 def model_card(network: Network, records: Records, train_name: str, device: torch.device, folder: Path,
-               estimate: CanonicalEstimate | None = None) -> str:
+               made: Path) -> str:
     """The text of the card of a run that has just ended.
 
     Args:
@@ -30,7 +29,7 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
         train_name: in words, what images it was trained on.
         device: what it was trained on.
         folder: where the checkpoint goes.
-        estimate: of its accuracy on canonical pixels, if there is one.
+        made: where it lies until then.
     """
     assert records.run is not None  # it has just ended
     settings = records.run["settings"]
@@ -60,8 +59,8 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
         folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
         shown_settings={name: value for name, value in settings.items()
                         if name != "recipe" and value not in (None, "")},
-        canonical=render("canonical.md", estimate=estimate),
-        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(None),
+        canonical=render("canonical.md", estimate=read_canonical(made)),
+        ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(made),
     )
 
 

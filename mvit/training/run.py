@@ -14,12 +14,14 @@ from mvit.data.images import Split
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
 from mvit.evaluation.canonical import can_estimate, estimate
+from mvit.evaluation.familiarity import familiarity
 from mvit.explain.probes import Probes, train_probes
+from mvit.inference.familiarity import Familiarity
 from mvit.model import MobileViT
 from mvit.networks.compared import Network
 from mvit.storage.checkpoint import CANONICAL
 from mvit.storage.files import write_json, write_text, write_whole
-from mvit.storage.formats import Epoch
+from mvit.storage.formats import Epoch, Evaluation
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
@@ -261,16 +263,7 @@ def finish(run: Run) -> None:
             evaluations["test"] = evaluate(network, splits.test.to(place.device))
         if place.processes.first:
             save_checkpoint(network, staged)
-            records = run.state.records(evaluations)
-            records.write(staged)
-            if isinstance(network, MobileViT):  # what the page shows of ours
-                make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
-            canonical = (estimate(network, splits.watched, evaluations["test"])
-                         if can_estimate(splits.watched, evaluations.get("test")) else None)
-            if canonical:
-                write_json(staged / CANONICAL, canonical)
-            write_text(staged / "README.md",
-                       model_card(network, records, splits.train.name, place.device, place.checkpoint, canonical))
+            write_about(run, network, evaluations, staged)
             put_in_place(staged, place.checkpoint, place.folder)
             remove_run(place.folder)  # last: until then --resume finishes what is left
             print(f"Checkpoint: {place.checkpoint}")
@@ -279,9 +272,28 @@ def finish(run: Run) -> None:
                             f"{how_to_go_on(place.folder)}") from error
 
 
+def write_about(run: Run, network: Network, evaluations: dict[str, Evaluation], folder: Path) -> None:
+    """What stands beside the weights: the records, what the page shows of our network, the card."""
+    splits, records = run.splits, run.state.records(evaluations)
+    records.write(folder)
+    if can_estimate(splits.watched, evaluations.get("test")):
+        write_json(folder / CANONICAL, estimate(network, splits.watched, evaluations["test"]))
+    if isinstance(network, MobileViT):
+        make_probes(network.eval(), splits.train, splits.test or splits.watched).save(folder)
+        make_familiarity(network, splits).save(folder)
+    write_text(folder / "README.md", model_card(network, records, splits.train.name, run.place.device,
+                                                run.place.checkpoint, folder))
+
+
 def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
     """The page's linear probes, of at most so many images drawn at random that they take some seconds."""
     return train_probes(network, train.some(PROBED), test.some(PROBED).to(train.labels.device))
+
+
+def make_familiarity(network: MobileViT, splits: Splits) -> Familiarity:
+    """What the page calls unusual. Images that were held out are counted where no others were left alone."""
+    held_out, test = (splits.watched, splits.test) if splits.test else (None, splits.watched)
+    return familiarity(network, splits.train, held_out, test.some(PROBED).to(splits.train.labels.device))
 
 
 def save_checkpoint(network: Network, folder: Path) -> None:

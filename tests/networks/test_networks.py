@@ -9,8 +9,9 @@ from torch import nn
 import train
 from mvit.benchmark import networks as benchmark
 from mvit.benchmark.costs import count_flops, count_parameters
+from mvit.networks import registry
 from mvit.networks.registry import UnknownNetworkError, build
-from mvit.training import output
+from mvit.training import output, run
 
 
 def test_the_yardstick_has_the_published_size_and_sees_far():
@@ -61,8 +62,6 @@ class Small(nn.Module):
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A network that is quick to train stands in for ResNet-50, and checkpoints go elsewhere."""
-    from mvit.networks import registry
-
     monkeypatch.setattr(registry, "_of_library", lambda name, num_classes: Small(num_classes))
     monkeypatch.setattr(output, "CHECKPOINTS", tmp_path)
     monkeypatch.setattr(benchmark, "CHECKPOINTS", tmp_path)
@@ -72,8 +71,6 @@ def test_another_network_is_trained_stopped_continued_and_then_stands_in_the_ben
                                                                                         monkeypatch, capsys):
     command = ["--network", "resnet50", "--stem", "cifar", "--data", str(folder), "--epochs", "3", "--batch-size", "9",
                "--lr", "0.05", "--device", "cpu"]
-    from mvit.training import run
-
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -99,7 +96,6 @@ def test_another_network_is_trained_stopped_continued_and_then_stands_in_the_ben
 
 @pytest.mark.parametrize("options,words", [
     (("--network", "nothing"), "There is no network nothing"),
-    (("--network", "googlenet"), "googlenet answers with more than logits"),
     (("--network", "resnet18", "--weights", "checkpoints/strong"), "are for mobilevit_xxs"),
     (("--network", "resnet18", "--model", '{"stem_channels": 8}'), "are for mobilevit_xxs"),
     (("--stem", "cifar"), "--stem is for another --network"),
@@ -107,3 +103,13 @@ def test_another_network_is_trained_stopped_continued_and_then_stands_in_the_ben
 def test_what_cannot_be_trained_is_said(options, words, folder, tmp_path, capsys):
     assert train.main([*options, "--data", str(folder), "--output", str(tmp_path / "run"), "--device", "cpu"]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_network_that_answers_with_more_than_logits_is_refused(folder, tmp_path, monkeypatch, capsys):
+    class Auxiliary(Small):
+        def forward(self, x):
+            return super().forward(x), x
+
+    monkeypatch.setattr(registry, "_of_library", lambda name, num_classes: Auxiliary(num_classes))
+    assert train.main(["--network", "googlenet", "--data", str(folder), "--output", str(tmp_path / "run")]) == 2
+    assert "googlenet answers with more than logits" in capsys.readouterr().err
