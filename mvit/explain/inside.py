@@ -181,7 +181,7 @@ def count_by_part(config: MobileViTConfig) -> Data:
     names = {module: name for name, module in model.named_modules()}
 
     def of(*modules: nn.Module) -> int:
-        return sum(by_name.get(names[module], 0) for module in modules)
+        return sum(by_name[names[module]] for module in modules)
 
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
     products = [0] * len(blocks)
