@@ -11,7 +11,7 @@ from torch import nn
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
-from mvit.model import MobileViT
+from mvit.model import CIFAR10_CLASSES, MobileViT
 from mvit.storage.files import load_json
 
 
@@ -91,12 +91,14 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     """
     accuracy = source = None
     evaluation = checkpoint / "evaluation.json"
-    if evaluation.exists():
+    ours = MobileViT.from_pretrained(checkpoint)
+    if ours.config.class_names != CIFAR10_CLASSES:
+        source = "none on these classes: it was trained on others"
+    elif evaluation.exists():
         measured = load_json(evaluation)
         accuracy, source = measured["accuracy"], f"measured with {checkpoint.name}: {measured['split']}"
-    ours = MobileViT.from_pretrained(checkpoint)
     found = [
-        Contender("MobileViT-XXS", lambda: copy.deepcopy(ours), accuracy, source),
+        Contender(ours.config.name, lambda: copy.deepcopy(ours), accuracy, source),
         Contender("ResNet-50, torchvision's stem", lambda: resnet50(cifar_stem=False)),
         Contender("ResNet-50, CIFAR stem", lambda: resnet50(cifar_stem=True), PUBLISHED[1]["accuracy"],
                   "quoted: published figure"),

@@ -39,7 +39,7 @@ def model_card(network: MobileViT, records: Records, train_name: str, device: to
     compared = records.watched == "validation" and folder.resolve().parent == CHECKPOINTS.resolve()
     front = ModelCardData(
         license="mit", library_name="pytorch", pipeline_tag="image-classification", tags=["mobilevit", "mvit"],
-        model_name=f"MobileViT-XXS, recipe {settings['recipe']}",
+        model_name=f"{network.config.name}, recipe {settings['recipe']}",
         eval_results=[EvalResult(
             task_type="image-classification", dataset_type="cifar10" if known_images else "imagefolder",
             dataset_name=evaluation["split"], metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4),

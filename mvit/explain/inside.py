@@ -77,7 +77,7 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
         if probes is None:
             return None
         said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
-        return {"answer": _rounded(said[chosen]), "accuracy": probes.accuracy[depth]}
+        return {"answer": _rounded(said[chosen]), "says": names[int(said.argmax())], "accuracy": probes.accuracy[depth]}
 
     depths = ["stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
     stages = [{"name": depth, "shape": _shape(output), "flops": flops, "map": _map(output, channels),
