@@ -295,6 +295,13 @@ class MobileViTConfig:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
+    @property
+    def name(self) -> str:
+        """What people call the network: MobileViT-XXS is this project's, on pictures of any size and kind."""
+        own = all(getattr(self, f.name) == f.default for f in fields(self) if f.name in
+                  ("stem_channels", "stages", "head_channels", "expansion", "patch_size", "kernel_size"))
+        return "MobileViT-XXS" if own else "MobileViT"
+
     def __post_init__(self) -> None:
         stages = tuple(s if isinstance(s, StageConfig) else StageConfig(**s) for s in self.stages)
         for name, value in (("stages", stages), ("class_names", tuple(self.class_names)),

@@ -29,6 +29,11 @@ class ComparedConfig:
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     temperature: float = 1.0
 
+    @property
+    def name(self) -> str:
+        """What the network is called in words."""
+        return self.network + (f", {self.stem} stem" if self.stem else "")
+
     def __post_init__(self) -> None:
         if self.stem not in ("", *STEMS):
             raise ValueError(f"stem must be one of {', '.join(STEMS)}, not {self.stem}")
