@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mvit.model import CIFAR10_CLASSES, MobileViT
-from mvit.networks.registry import STEMS, build
+from mvit.networks.registry import build
+from mvit.networks.stems import STEMS
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from functools import partial
 
 import gradio as gr
 
+from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError, enlarge, load_picture
-from mvit.data.reader import Reader
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import choices, usable
