@@ -45,4 +45,4 @@ def flops_by_module(model: nn.Module, image_size: int) -> dict[str, int]:
     counter.mod_tracker = _Inside(shadow)
     with torch.no_grad(), counter:
         shadow(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    return {"": 0} | {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
