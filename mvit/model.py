@@ -169,8 +169,8 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        sequences = x.flatten(0, -3)  # fused attention wants exactly one batch axis
-        return self.norm(self.layers(sequences)).view(x.shape)
+        sequences = x.reshape(-1, *x.shape[-2:])  # fused attention wants exactly one batch axis
+        return self.norm(self.layers(sequences)).reshape(x.shape)
 
 
 # --------------------------------------------------------------------------- both together

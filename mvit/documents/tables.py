@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
-from mvit.benchmark.results import fastest
+from mvit.benchmark.results import fastest, fps_per_core
 from mvit.documents.ablation import ablation
 from mvit.documents.compared import compared
 from mvit.documents.familiarity import familiarity
@@ -66,7 +66,8 @@ def figures(checkpoints: Path) -> str:
 def speed(benchmark: Path) -> str:
     """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
     result = load_json(benchmark) if benchmark.exists() else None
-    return render("speed.md", result=result, fastest=fastest(result["models"]) if result else [])
+    models = result["models"] if result else []
+    return render("speed.md", result=result, rows=[(m, fps_per_core(models, m["name"])) for m in fastest(models)])
 
 
 def training_speeds(folder: Path) -> str:

@@ -117,6 +117,7 @@ class Ratio(TypedDict):
 
     kind: str
     device: str
+    per_core: bool  # both with one thread; else each with the better number of threads
     against: str
     ratio: float
     ours: str

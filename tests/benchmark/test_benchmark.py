@@ -1,7 +1,11 @@
 """Fast variants say what the network says; the benchmark measures what it claims to."""
 
+import itertools
 import json
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,10 +19,11 @@ from mvit.benchmark import measuring
 from mvit.benchmark.costs import count_flops
 from mvit.benchmark.measuring import measure
 from mvit.benchmark.networks import Contender
-from mvit.benchmark.results import best, fastest, ratios
+from mvit.benchmark.results import best, fastest, fps_per_core, ratios
 from mvit.inference import variants as fast
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 from mvit.networks.registry import build
+from mvit.storage.files import CHECKPOINTS, ROOT
 
 
 def with_statistics(model):
@@ -53,10 +58,10 @@ def test_variants_say_the_same(network, variant):
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())  # left as it was
 
 
-@pytest.mark.parametrize("variant", ["torch.compile", "ONNX Runtime"])
+@pytest.mark.parametrize("variant", ["torch.compile", "ONNX Runtime", "OpenVINO"])
 @torch.inference_mode()
 def test_variants_that_need_more_say_the_same_or_what_they_need(variant, tiny):
-    model = with_statistics(mobilevit_xxs() if variant == "ONNX Runtime" else nn.Sequential(
+    model = with_statistics(mobilevit_xxs() if variant != "torch.compile" else nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Flatten(), nn.Linear(3600, 10)))
     x = torch.randn(1, 3, 32, 32)
     try:
@@ -113,9 +118,10 @@ def test_times_are_what_they_are():
         assert model["passes"] == 12
     turns = [seconds for seconds, batch in calls if batch == 1][-4 * len(models):]
     assert len(set(turns)) == 2                             # both within the last round: interleaved
-    (ratio,) = ratios(models)
-    assert ratio["against"] == "slow"
-    assert 2 < ratio["ratio"] < 5
+    found = ratios(models)
+    assert {(r["kind"], r["per_core"]) for r in found} == set(itertools.product(("PyTorch", "the best of all"),
+                                                                                (False, True)))
+    assert all(r["against"] == "slow" and 2 < r["ratio"] < 5 for r in found)
     assert best(models, "fast", {"eager"})["fps"] == max(m["fps"] for m in models if m["name"] == "fast"
                                                          and m["variant"] == "eager")
     assert [m["name"] for m in fastest(models)] == ["fast", "slow"]
@@ -176,3 +182,54 @@ def test_a_compiled_network_can_be_measured():
 def test_command_says_what_is_wrong_in_a_line(tmp_path, capsys):
     assert benchmark.main(["--checkpoint", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_per_core_counts_one_thread_alone():
+    def record(name: str, variant: str, threads: int, fps: float) -> dict:
+        return {"name": name, "variant": variant, "device": "cpu", "threads": threads, "fps": fps}
+
+    models = [record("ours", "frozen", 1, 100), record("ours", "fused", 2, 150), record("other", "frozen", 1, 20),
+              record("other", "frozen", 2, 50), record("other", "ONNX Runtime", 1, 40)]
+    assert {(r["kind"], r["per_core"]): (r["ratio"], r["ours"], r["theirs"]) for r in ratios(models)} == {
+        ("PyTorch", False): (3, "fused", "frozen"), ("PyTorch", True): (5, "frozen", "frozen"),
+        ("the best of all", False): (3, "fused", "frozen"), ("the best of all", True): (2.5, "frozen", "ONNX Runtime")}
+    assert [fps_per_core(models, name) for name in ("ours", "other")] == [100, 20]
+
+
+def test_a_turn_of_a_slow_network_is_short(monkeypatch):
+    monkeypatch.setattr(measuring, "TURN", 0.05)
+    contestants = [Contender(name, lambda seconds=seconds: Sleep(seconds)) for name, seconds in NAMED.items()]
+    models, _ = measure(contestants, ["eager"], torch.device("cpu"), rounds=1, repeats=10, batches=False)
+    passes = {m["name"]: m["passes"] for m in models}
+    assert passes["slow"] == 3 and 3 <= passes["fast"] <= 5
+
+
+@torch.inference_mode()
+def test_what_cannot_be_fused_is_frozen(monkeypatch, tiny):
+    model, x = with_statistics(MobileViT(tiny)), torch.randn(1, 3, 32, 32)
+
+    def fails(*_):
+        raise RuntimeError("partition compile failed")
+
+    monkeypatch.setattr(fast, "_AttentionInParts", fails)  # the first thing that fusing does
+    with pytest.raises(UnavailableError, match="partition compile failed"):
+        fast.fused(model, x)
+    assert not torch.jit.onednn_fusion_enabled()  # left as it was
+    torch.testing.assert_close(fast.fused_or_frozen(model, x)(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("checkpoint", ["strong", "reference"])
+@torch.inference_mode()
+def test_fused_shipped_weights_answer_the_same_in_several_threads(checkpoint):
+    model = MobileViT.from_pretrained(CHECKPOINTS / checkpoint)
+    pictures = torch.randn(32, 1, 3, 32, 32).unbind()
+    forward = fast.fused_or_frozen(model, pictures[0])
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(torch.inference_mode()(forward), pictures))
+    torch.testing.assert_close(torch.cat(answers), model(torch.cat(pictures)), rtol=1e-4, atol=1e-4)
+
+
+def test_building_a_network_imports_no_compiler():
+    program = ("import sys; from mvit import MobileViT; MobileViT.from_pretrained(sys.argv[1]); "
+               "sys.exit('torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", program, str(CHECKPOINTS / "strong")], cwd=ROOT).returncode == 0
