@@ -148,7 +148,9 @@ def fused_or_frozen(model: nn.Module, example: Tensor) -> Forward:
 def _freeze(model: nn.Module, example: Tensor) -> torch.jit.ScriptModule:
     model = to_channels_last(fold_batchnorm(model, example))
     with torch.no_grad(), quiet():
-        return torch.jit.freeze(torch.jit.trace(model, example.contiguous(memory_format=torch.channels_last)))
+        traced: torch.jit.ScriptModule = torch.jit.freeze(
+            torch.jit.trace(model, example.contiguous(memory_format=torch.channels_last)))
+    return traced
 
 
 class _AttentionInParts(TorchFunctionMode):
