@@ -98,11 +98,18 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, server, log):
-    """The page, opened; whatever it asks of other hosts, what it is refused, and every error in it, fail the test."""
+@pytest.fixture(scope="package")
+def visitor(browser):
+    """Somebody who comes again and again, and whose browser keeps what it has fetched."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitor, server, log):
+    """The page, opened; whatever it asks of other hosts, what it is refused, and every error in it, fail the test."""
+    page = visitor.new_page()
     page.set_default_timeout(10_000)
     foreign, refused, errors = [], [], []
     own = (server, "data:", "blob:")
@@ -116,7 +123,8 @@ def page(browser, server, log):
     page.wait_for_function("window.mvit?.following")  # what it is given when it is opened is there
     yield page
     wrong = errors + [in_words(response) for response in refused]  # the console's error names no address and no words
-    context.close()
+    page.close()
+    visitor.clear_permissions()
     assert foreign == []
     assert not wrong, "\n".join([*wrong, "The server's last words:", log.read_text()[-1000:]])
 
