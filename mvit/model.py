@@ -42,11 +42,11 @@ def unfold(x: Tensor, patch_size: int | tuple[int, int]) -> Tensor:
         ValueError: H is no multiple of h, or W none of w.
     """
     h, w = _pair(patch_size)
-    B, d, H, W = x.shape
+    H, W = x.shape[-2:]
     if H % h or W % w:
         raise ValueError(f"a {H} x {W} map does not divide into {h} x {w} patches")
-    x = x.reshape(B, d, H // h, h, W // w, w)  # rows and columns of patches, and inside them
-    return x.permute(0, 3, 5, 2, 4, 1).reshape(B, h * w, -1, d)
+    x = x.permute(0, 2, 3, 1).unflatten(2, (-1, w)).unflatten(1, (-1, h))  # (B, H / h, h, W / w, w, d)
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(3, 4).flatten(1, 2)
 
 
 def fold(x: Tensor, patch_size: int | tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -65,11 +65,11 @@ def fold(x: Tensor, patch_size: int | tuple[int, int], size: tuple[int, int]) ->
     """
     h, w = _pair(patch_size)
     H, W = size
-    B, P, N, d = x.shape
+    P, N = x.shape[1:3]
     if H % h or W % w or P != h * w or P * N != H * W:
         raise ValueError(f"{P} sequences of {N} do not make up a {H} x {W} map of {h} x {w} patches")
-    x = x.reshape(B, h, w, H // h, W // w, d).permute(0, 3, 1, 4, 2, 5)
-    return x.reshape(B, H, W, d).permute(0, 3, 1, 2)
+    x = x.unflatten(2, (H // h, W // w)).unflatten(1, (h, w))              # (B, h, w, H / h, W / w, d)
+    return x.permute(0, 3, 1, 4, 2, 5).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def _pair(patch_size: int | tuple[int, int]) -> tuple[int, int]:
@@ -142,11 +142,10 @@ class Attention(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        S, N, d = x.shape
-        qkv = self.qkv(x).view(S, N, 3 * self.heads, d // self.heads).transpose(1, 2)
+        qkv = self.qkv(x).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         q, k, v = qkv.chunk(3, dim=1)                # (S, heads, N, d / heads) each
         y = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(d / heads)) v
-        return self.project(y.transpose(1, 2).reshape(S, N, d))
+        return self.project(y.transpose(1, 2).flatten(2))
 
 
 class TransformerLayer(nn.Module):
@@ -174,8 +173,8 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        sequences = x.reshape(-1, *x.shape[-2:])  # fused attention wants exactly one batch axis
-        return self.norm(self.layers(sequences)).reshape(x.shape)
+        sequences = x.flatten(0, -3)  # fused attention wants exactly one batch axis
+        return self.norm(self.layers(sequences)).view(x.shape)
 
 
 # --------------------------------------------------------------------------- both together
@@ -358,8 +357,8 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         self.mean: Tensor
         self.std: Tensor
         # Part of config.json, not of the weights.
-        self.register_buffer("mean", 255 * torch.tensor(config.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(config.std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor([255 * x for x in config.mean]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([255 * x for x in config.std]).view(3, 1, 1), persistent=False)
 
         channels = config.stem_channels
         self.stem = conv_bn_silu(3, channels, 3)
@@ -378,7 +377,8 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
             GlobalAveragePool(), nn.Flatten(), nn.Dropout(config.dropout),
             nn.Linear(config.head_channels, len(config.class_names)),
         )
-        self.apply(_initialise)
+        if not self.mean.is_meta:  # there is nothing to fill, and torch would import its compiler for that: a second
+            self.apply(_initialise)
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 images (B, 3, H, W) to what the network takes: mean 0 and deviation 1 over the training images."""

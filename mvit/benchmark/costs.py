@@ -1,13 +1,13 @@
 """What a network costs without being timed: parameters and FLOPs; and on what machine one is timed."""
 
-import copy
 import os
 import platform
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+
+from mvit.explain.flops import flops_by_module
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -15,16 +15,8 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_flops(model: nn.Module, image_size: int = 32) -> int:
-    """Floating-point operations of one forward pass on one picture, 2 for each multiply-accumulate.
-
-    Counted on a copy on torch's meta device, where nothing is computed: on the CPU the counter does not see into
-    fused attention. As is usual, convolutions and matrix products count, element-wise operations do not.
-    """
-    shadow = copy.deepcopy(model).to("meta").eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        shadow(torch.empty(1, 3, image_size, image_size, device="meta"))
-    flops: int = counter.get_total_flops()
-    return flops
+    """Floating-point operations of one forward pass on one picture (:func:`mvit.explain.flops.flops_by_module`)."""
+    return flops_by_module(model, image_size)[""]
 
 
 def machine(device: torch.device) -> str:

@@ -7,7 +7,6 @@ row with a scale of its own; the whole is at most about half a megabyte for a ne
 """
 
 import base64
-import copy
 import math
 from functools import lru_cache
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mvit.explain.attention import only_here
+from mvit.explain.flops import flops_by_module
 from mvit.explain.interventions import attentions_of
 from mvit.explain.probes import Probes
 from mvit.model import Attention, MobileViT, MobileViTBlock, MobileViTConfig, fold
@@ -70,19 +69,8 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
               probabilities.topk(SHOWN).indices.tolist())
     outputs = [seen[model.stem][1][0], *(seen[block][1][0] for block in blocks)]
     counts = count_by_part(model.config)
-    numbers = sum(4 * output.numel() for output in outputs)
-    channels = numbers <= MOST_NUMBERS
-
-    def probe(depth: str, output: Tensor) -> Data | None:
-        if probes is None:
-            return None
-        said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
-        return {"answer": _rounded(said[chosen]), "says": names[int(said.argmax())], "accuracy": probes.accuracy[depth]}
-
-    depths = ["stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    stages = [{"name": depth, "shape": _shape(output), "flops": flops, "map": _map(output, channels),
-               "probe": probe(depth, output)}
-              for depth, output, flops in zip(depths, outputs, counts["stages"], strict=False)]
+    channels = sum(4 * output.numel() for output in outputs) <= MOST_NUMBERS
+    stages = _stages(outputs, counts["stages"], probes, names, chosen, channels)
     pooled = seen[model.head[-1]][0][0]
     stages.append({"name": "head", "shape": [len(pooled)], "flops": counts["stages"][-1], "map": packed(pooled),
                    "probe": None})
@@ -102,6 +90,21 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
         "attention_flops_unpatched": sum(flops["attention"] * block.patch_size**2
                                          for block, flops in zip(blocks, counts["blocks"], strict=True)),
     }
+
+
+def _stages(outputs: list[Tensor], flops: list[int], probes: Probes | None, names: tuple[str, ...],
+            chosen: list[int], channels: bool) -> list[Data]:
+    """The stem and the blocks: their feature maps, and what a linear probe says there of the chosen classes."""
+    stages: list[Data] = []
+    for i, (output, cost) in enumerate(zip(outputs, flops, strict=False)):
+        depth, probe = f"block {i}" if i else "stem", None
+        if probes:
+            said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
+            probe = {"answer": _rounded(said[chosen]), "says": names[int(said.argmax())],
+                     "accuracy": probes.accuracy[depth]}
+        stages.append({"name": depth, "shape": _shape(output), "flops": cost, "map": _map(output, channels),
+                       "probe": probe})
+    return stages
 
 
 def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> dict[nn.Module, tuple[Tensor, Tensor]]:
@@ -175,21 +178,18 @@ def count_by_part(config: MobileViTConfig) -> Data:
     """
     with torch.device("meta"):
         model = MobileViT(config).eval()
-    model = copy.deepcopy(model).to("meta")  # its buffers too
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.empty(1, 3, config.image_size, config.image_size, device="meta"))
-    by_name = counter.get_flop_counts()
+    by_name = flops_by_module(model, config.image_size)
     names = {module: name for name, module in model.named_modules()}
 
     def of(*modules: nn.Module) -> int:
-        return sum(sum(by_name.get(f"MobileViT.{names[module]}", {}).values()) for module in modules)
+        return sum(by_name[names[module]] for module in modules)
 
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
     products = [0] * len(blocks)
     for (b, _), attention in attentions_of(model).items():
         products[b] += of(attention) - of(attention.qkv, attention.project)
     return {
-        "flops": counter.get_total_flops(),
+        "flops": by_name[""],
         "stages": [of(model.stem), *map(of, model.stages), of(model.head)],
         "blocks": [{"convolution": of(block.local, block.to_tokens), "transformer": of(block.encoder),
                     "attention": inside, "fusion": of(block.to_map, block.fuse)}

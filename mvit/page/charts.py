@@ -123,6 +123,9 @@ def _area(model: Point) -> float:
     return 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
 
 
+Place = tuple[Annotation, Bbox, float]  # a text as it is written, where, and what that costs by itself
+
+
 def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
     """Write each text above or below its bubble: of all the ways to do so, that with the least overlap."""
     assert isinstance(axes.figure, Figure)
@@ -133,34 +136,40 @@ def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
         x, y = axes.transData.transform((model["fps"], model["accuracy"]))
         radius = scale * _area(model) ** 0.5 / 2
         bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
-    inside = axes.get_window_extent()
-    choices = []  # for each label the best eight places by themselves: what is written, where, and what it costs
-    for model, text in labels:
-        places: list[tuple[Annotation, Bbox, float]] = []
-        for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
-            offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
-            note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
-                                 textcoords="offset points", va="bottom" if above else "top")
-            box = note.get_window_extent()
-            # Lost and covered area in square pixels, more of it where something is; a little for a later place.
-            cost = 10 * len(places) + box.width * box.height - _overlap(box, inside)
-            places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
-        places.sort(key=lambda place: place[2])
-        choices.append(places[:8])
-        for note, *_ in places[8:]:
-            note.remove()
+    choices = [_places(axes, model, text, bubbles) for model, text in labels]
+    for places, kept in zip(choices, _least_overlap(choices), strict=True):
+        for i, (note, *_) in enumerate(places):
+            if i != kept:
+                note.remove()
+
+
+def _places(axes: Axes, model: Point, text: str, bubbles: list[Bbox]) -> list[Place]:
+    """The eight places for a text that are the best by themselves."""
+    places: list[Place] = []
+    for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
+        offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
+        note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
+                             textcoords="offset points", va="bottom" if above else "top")
+        box = note.get_window_extent()
+        # Lost and covered area in square pixels, more of it where something is; a little for a later place.
+        cost = 10 * len(places) + box.width * box.height - _overlap(box, axes.get_window_extent())
+        places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
+    places.sort(key=lambda place: place[2])
+    for note, *_ in places[8:]:
+        note.remove()
+    return places[:8]
+
+
+def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
+    """For each text which of its places to take."""
     together = {(a, b): [[50 * _overlap(one, other) for _, other, _ in choices[b]] for _, one, _ in choices[a]]
-                for a, b in itertools.combinations(range(len(labels)), 2)}
+                for a, b in itertools.combinations(range(len(choices)), 2)}
 
     def badness(chosen: tuple[int, ...]) -> float:
         return (sum(places[i][2] for places, i in zip(choices, chosen, strict=True))
                 + sum(table[chosen[a]][chosen[b]] for (a, b), table in together.items()))
 
-    best = min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
-    for places, kept in zip(choices, best, strict=True):
-        for i, (note, *_) in enumerate(places):
-            if i != kept:
-                note.remove()
+    return min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
 
 
 def _overlap(a: Bbox, b: Bbox) -> float:

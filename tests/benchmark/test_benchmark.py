@@ -15,11 +15,12 @@ from mvit.benchmark import __main__ as benchmark
 from mvit.benchmark import measuring
 from mvit.benchmark.costs import count_flops
 from mvit.benchmark.measuring import measure
-from mvit.benchmark.networks import Contender, resnet50
+from mvit.benchmark.networks import Contender
 from mvit.benchmark.results import best, fastest, ratios
 from mvit.inference import variants as fast
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 from mvit.model import CIFAR10_CLASSES
+from mvit.networks.registry import build
 
 
 def with_statistics(model):
@@ -35,8 +36,8 @@ def with_statistics(model):
 
 NETWORKS = {
     "MobileViT-XXS": mobilevit_xxs,
-    "ResNet-50": lambda: resnet50(cifar_stem=False),
-    "ResNet-50, CIFAR stem": lambda: resnet50(cifar_stem=True),
+    "ResNet-50": lambda: build("resnet50"),
+    "ResNet-50, CIFAR stem": lambda: build("resnet50", stem="cifar"),
     "timm": lambda: pytest.importorskip("timm", reason="timm is an extra").create_model("mobilevit_xxs"),
 }
 
@@ -75,8 +76,8 @@ def test_no_batchnorm_is_left(network):
 
 def test_flops_of_the_resnets():
     """The forms' known costs: 167 and 2,596 MFLOPs."""
-    assert count_flops(resnet50(cifar_stem=False)) == pytest.approx(167e6, rel=0.01)
-    assert count_flops(resnet50(cifar_stem=True)) == pytest.approx(2596e6, rel=0.01)
+    assert count_flops(build("resnet50")) == pytest.approx(167e6, rel=0.01)
+    assert count_flops(build("resnet50", stem="cifar")) == pytest.approx(2596e6, rel=0.01)
 
 
 class Sleep(nn.Module):
@@ -138,7 +139,8 @@ def test_what_is_not_there_is_noted(monkeypatch):
 def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys, monkeypatch):
     monkeypatch.setattr(measuring, "BATCH", 2)
     MobileViT(replace(tiny, class_names=CIFAR10_CLASSES)).save_pretrained(tmp_path / "checkpoint")
-    (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "split": "made"}))
+    (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps(
+        {"accuracy": 0.75, "accuracy_interval_95": [0.3, 0.95], "images": 4, "split": "made"}))
     output = tmp_path / "benchmark.json"
     assert benchmark.main(["--checkpoint", str(tmp_path / "checkpoint"), "--variant", "folded", "--rounds", "1",
                            "--device", "cpu", "--output", str(output)]) == 0

@@ -59,9 +59,14 @@ def running(log: Path, *before: str, options: tuple[str, ...] = (), **variables:
 
 
 @pytest.fixture(scope="package")
-def served(tmp_path_factory, uploads_folder):
+def log(tmp_path_factory) -> Path:
+    """What the server says."""
+    return tmp_path_factory.mktemp("server") / "log"
+
+
+@pytest.fixture(scope="package")
+def served(log, uploads_folder):
     """The page that the tests share; its address and its process."""
-    log = tmp_path_factory.mktemp("server") / "log"
     with running(log, GRADIO_TEMP_DIR=str(uploads_folder)) as (address, process):
         yield address, process
     assert "Traceback" not in log.read_text()
@@ -94,14 +99,15 @@ def browser():
 
 
 @pytest.fixture
-def page(browser, server):
-    """The page, opened; whatever it asks of other hosts, and every error in it, fails the test."""
+def page(browser, server, log):
+    """The page, opened; whatever it asks of other hosts, what it is refused, and every error in it, fail the test."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     page = context.new_page()
     page.set_default_timeout(10_000)
-    foreign, errors = [], []
+    foreign, refused, errors = [], [], []
     own = (server, "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
+    page.on("response", lambda response: response.status >= 400 and refused.append(response))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
     page.goto(server)
@@ -109,9 +115,22 @@ def page(browser, server):
     page.get_by_role("button", name="ship", exact=True).wait_for()
     page.wait_for_function("window.mvit?.following")  # what it is given when it is opened is there
     yield page
+    wrong = errors + [in_words(response) for response in refused]  # the console's error names no address and no words
     context.close()
     assert foreign == []
-    assert errors == []
+    assert not wrong, "\n".join([*wrong, "The server's last words:", log.read_text()[-1000:]])
+
+
+def in_words(response) -> str:
+    """A response, what was asked, and what was answered, for the message of a test that fails."""
+    from playwright.sync_api import Error
+
+    asked = response.request
+    try:
+        answer = response.text()
+    except Error as error:  # the page was left meanwhile
+        answer = str(error)
+    return f"{asked.method} {asked.url} {(asked.post_data or '')[:500]}\n{response.status} {answer[:500]}"
 
 
 def upload(page, file):
