@@ -162,7 +162,8 @@ class _AttentionInParts(TorchFunctionMode):
                            kwargs: dict[str, Any] | None = None) -> Any:
         if function is F.scaled_dot_product_attention and len(args) == 3 and not kwargs and args[0].dim() == 4:
             query, key, value = (x.flatten(0, 1) for x in args)  # (B heads, N, d): batched products want three axes
-            weights = torch.bmm(query * query.shape[-1] ** -0.5, key.transpose(1, 2)).softmax(-1)
+            scale = int(query.shape[-1]) ** -0.5  # a number: while it is traced, a shape has tensors
+            weights = torch.bmm(scale * query, key.transpose(1, 2)).softmax(-1)
             return torch.bmm(weights, value).unflatten(0, args[0].shape[:2])
         return function(*args, **kwargs or {})
 
