@@ -11,7 +11,7 @@ from torch import nn
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
-from mvit.model import MobileViT
+from mvit.model import CIFAR10_CLASSES, MobileViT
 from mvit.networks.registry import build, folder_name
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import CHECKPOINTS
@@ -86,8 +86,10 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
         CheckpointError: the checkpoint cannot be used.
     """
     model, evaluation = MobileViT.from_pretrained(checkpoint), Records.read(checkpoint).evaluation
-    ours = Contender("MobileViT-XXS", lambda: copy.deepcopy(model))
-    if evaluation:
+    ours = Contender(model.config.name, lambda: copy.deepcopy(model))
+    if model.config.class_names != CIFAR10_CLASSES:
+        ours = replace(ours, accuracy_source="none on these classes: it was trained on others")
+    elif evaluation:
         ours = replace(ours, accuracy=evaluation["accuracy"], interval=evaluation["accuracy_interval_95"],
                        accuracy_source=f"measured with {checkpoint.name}: {evaluation['split']}")
     found = [ours, other("ResNet-50, torchvision's stem", "resnet50"),

@@ -7,7 +7,7 @@ import torch
 
 from mvit.commands.arguments import checkpoint_parser
 from mvit.data.images import DataError, load_split
-from mvit.data.strangers import Strangers, strangers
+from mvit.data.out_of_distribution import Strangers, strangers
 from mvit.evaluation.familiarity import familiarity, tell
 from mvit.evaluation.images import images_of_run
 from mvit.inference.familiarity import RECORD

@@ -41,7 +41,7 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
     front = ModelCardData(
         license="mit", library_name="pytorch", pipeline_tag="image-classification",
         tags=["mvit"] if other else ["mobilevit", "mvit"],
-        model_name=f"{name_of(network)}, recipe {settings['recipe']}",
+        model_name=f"{network.config.name}, recipe {settings['recipe']}",
         eval_results=[EvalResult(
             task_type="image-classification", dataset_type="cifar10" if known_images else "imagefolder",
             dataset_name=evaluation["split"], metric_type="accuracy", metric_value=round(evaluation["accuracy"], 4),
@@ -49,7 +49,7 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
         )],
     )
     return render(
-        "compared.md" if other else "card.md", name=name_of(network), front_matter=front.to_yaml(), records=records,
+        "compared.md" if other else "card.md", name=network.config.name, front_matter=front.to_yaml(), records=records,
         settings=settings, config=network.config,
         train_name=train_name, jpeg=known_images and "JPEG" in evaluation["split"],
         parameters=count_parameters(network), flops=count_flops(network, network.config.image_size),
@@ -62,10 +62,3 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
         canonical=render("canonical.md", estimate=read_canonical(made)),
         ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(made),
     )
-
-
-def name_of(network: Network) -> str:
-    """What a network is called in words."""
-    if not isinstance(network, Compared):
-        return "MobileViT-XXS"
-    return network.config.network + (f", {network.config.stem} stem" if network.config.stem else "")

@@ -1,8 +1,8 @@
 """How well a network knows what it does not know, by four scores; and the threshold for the one that is used.
 
 Out-of-distribution detection. Every score is the larger, the more unlike the training images a picture is. Which one is
-used was chosen by the sets of :mod:`mvit.data.strangers` that are marked for it, by two networks; the table stands in
-each checkpoint's card.
+used was chosen by the sets of :mod:`mvit.data.out_of_distribution` that are marked for it, by two networks; the table
+stands in each checkpoint's card.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvit.data.images import Split
-from mvit.data.strangers import Strangers
+from mvit.data.out_of_distribution import Strangers
 from mvit.evaluation.accuracy import wilson_interval
 from mvit.inference.familiarity import NEIGHBOUR, Familiarity, body, neighbour_distance
 from mvit.model import MobileViT

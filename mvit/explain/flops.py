@@ -38,11 +38,12 @@ def flops_by_module(model: nn.Module, image_size: int) -> dict[str, int]:
     fused attention. As is usual, convolutions and matrix products count, element-wise operations do not.
 
     Returns:
-        of every module that has any, by its name in the model with all that is in it; of the whole by "".
+        of every module with all that is in it, by its name in the model; of the whole by "".
     """
     shadow = copy.deepcopy(model).to("meta").eval()
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Inside(shadow)
     with torch.no_grad(), counter:
         shadow(torch.empty(1, 3, image_size, image_size, device="meta"))
-    return {"": 0} | {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    counts = counter.get_flop_counts()
+    return {name: sum(counts.get(name, {}).values()) for name, _ in shadow.named_modules()}

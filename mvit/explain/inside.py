@@ -70,7 +70,7 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
     outputs = [seen[model.stem][1][0], *(seen[block][1][0] for block in blocks)]
     counts = count_by_part(model.config)
     channels = sum(4 * output.numel() for output in outputs) <= MOST_NUMBERS
-    stages = _stages(outputs, counts["stages"], probes, chosen, channels)
+    stages = _stages(outputs, counts["stages"], probes, names, chosen, channels)
     pooled = seen[model.head[-1]][0][0]
     stages.append({"name": "head", "shape": [len(pooled)], "flops": counts["stages"][-1], "map": packed(pooled),
                    "probe": None})
@@ -92,15 +92,16 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
     }
 
 
-def _stages(outputs: list[Tensor], flops: list[int], probes: Probes | None, chosen: list[int],
-            channels: bool) -> list[Data]:
+def _stages(outputs: list[Tensor], flops: list[int], probes: Probes | None, names: tuple[str, ...],
+            chosen: list[int], channels: bool) -> list[Data]:
     """The stem and the blocks: their feature maps, and what a linear probe says there of the chosen classes."""
     stages: list[Data] = []
     for i, (output, cost) in enumerate(zip(outputs, flops, strict=False)):
         depth, probe = f"block {i}" if i else "stem", None
         if probes:
             said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
-            probe = {"answer": _rounded(said[chosen]), "accuracy": probes.accuracy[depth]}
+            probe = {"answer": _rounded(said[chosen]), "says": names[int(said.argmax())],
+                     "accuracy": probes.accuracy[depth]}
         stages.append({"name": depth, "shape": _shape(output), "flops": cost, "map": _map(output, channels),
                        "probe": probe})
     return stages
@@ -181,7 +182,7 @@ def count_by_part(config: MobileViTConfig) -> Data:
     names = {module: name for name, module in model.named_modules()}
 
     def of(*modules: nn.Module) -> int:
-        return sum(by_name.get(names[module], 0) for module in modules)
+        return sum(by_name[names[module]] for module in modules)
 
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
     products = [0] * len(blocks)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mvit.model import CIFAR10_CLASSES, MobileViT
-from mvit.networks.registry import STEMS, build
+from mvit.networks.registry import build
+from mvit.networks.stems import STEMS
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class ComparedConfig:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     temperature: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the network is called in words."""
+        return self.network + (f", {self.stem} stem" if self.stem else "")
 
     def __post_init__(self) -> None:
         if self.stem not in ("", *STEMS):

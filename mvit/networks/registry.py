@@ -2,13 +2,8 @@
 
 from torch import nn
 
+from mvit.networks.stems import UnknownNetworkError, with_cifar_stem
 from mvit.networks.tiniest import Tiniest
-
-STEMS = ("imagenet", "cifar")
-
-
-class UnknownNetworkError(ValueError):
-    """There is no such network; the message is one sentence for the person who named it."""
 
 
 def build(name: str, num_classes: int = 10, stem: str = "") -> nn.Module:
@@ -18,7 +13,8 @@ def build(name: str, num_classes: int = 10, stem: str = "") -> nn.Module:
         name: "tiniest" (:mod:`mvit.networks.tiniest`), a model of torchvision's, such as "resnet50", or one of timm's,
             such as "timm/mobilevit_xxs".
         num_classes: how many logits it has.
-        stem: "imagenet" or nothing: as its library has it. "cifar", of a ResNet: see :func:`with_cifar_stem`.
+        stem: "imagenet" or nothing: as its library has it. "cifar", of a ResNet: see
+            :func:`mvit.networks.stems.with_cifar_stem`.
 
     Raises:
         UnknownNetworkError: there is none of this name, or with this stem.
@@ -49,17 +45,3 @@ def _of_library(name: str, num_classes: int) -> nn.Module:
         return network
     raise UnknownNetworkError(f"There is no network {name}: give the name of one of torchvision's classifiers, such as "
                               "resnet50, or timm/ and the name of one of timm's.")
-
-
-def with_cifar_stem(network: nn.Module, name: str) -> nn.Module:
-    """A ResNet with the stem that CIFAR results are obtained with (He et al., arXiv 1512.03385, section 4.2).
-
-    A 7 x 7 convolution of stride 2 and a pooling divide 32 pixels by four before the first block. Here: 3 x 3 of stride
-    1 without pooling.
-    """
-    first = getattr(network, "conv1", None)
-    if not isinstance(first, nn.Conv2d) or not hasattr(network, "maxpool"):
-        raise UnknownNetworkError(f"{name} has no stem of a ResNet to be exchanged: leave --stem out.")
-    network.conv1 = nn.Conv2d(3, first.out_channels, 3, padding=1, bias=False)
-    network.maxpool = nn.Identity()
-    return network

@@ -9,7 +9,7 @@ from mvit.data.augmentation import PADDING
 from mvit.data.images import Split, mean_and_std
 from mvit.model import MobileViT, MobileViTConfig
 from mvit.networks.compared import Compared, ComparedConfig, Network
-from mvit.networks.registry import UnknownNetworkError
+from mvit.networks.stems import UnknownNetworkError
 from mvit.training.epoch import batches
 from mvit.training.settings import OURS, Settings, TrainingError
 

@@ -1,25 +1,19 @@
 """All that decides how a run ends, besides the images: settings, and the recipes that are named sets of them."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mvit.networks.registry import STEMS, folder_name
+from mvit.networks.registry import folder_name
+from mvit.networks.stems import STEMS
 from mvit.training.optimizers import OPTIMIZERS
+from mvit.training.schedule import SCHEDULES
 
 OURS = "mobilevit_xxs"
 
 
 class TrainingError(Exception):
     """A run cannot start or go on; the message is one sentence for the person who started it."""
-
-
-# Share of the highest learning rate, by the share of the run that is over.
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
-}
 
 
 def option(default: Any, text: str, **more: Any) -> Any:
@@ -151,11 +145,3 @@ RECIPES: dict[str, Settings] = {
     # 0.3 times three times the rate 62.9 %, frozen for five epochs of these 62.2 %, frozen to the end 56.9 %.
     "finetune": Settings(recipe="finetune", epochs=50, batch_size=32, schedule="cosine", weights="checkpoints/strong"),
 }
-
-
-def learning_rate(settings: Settings, epoch: float) -> float:
-    """The learning rate when ``epoch`` passes over the images (a fraction within one) are done."""
-    warmup = settings.warmup_epochs
-    if epoch < warmup:
-        return settings.learning_rate * epoch / warmup
-    return settings.learning_rate * SCHEDULES[settings.schedule]((epoch - warmup) / max(settings.epochs - warmup, 1e-9))

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import mvit.evaluation.accuracy
 from mvit import CheckpointError, MobileViT
+from mvit.commands.evaluate import main
 from mvit.data.images import DataError, Split, load_split
 from mvit.evaluation.accuracy import (
     calibrate,
@@ -309,14 +310,14 @@ def test_labels_follow_the_network_s_classes(tiny):
         with_classes_of(MobileViT(tiny), split)
 
 
-def test_command_line_prints_a_table_or_json(checkpoint, folder):
-    command = [sys.executable, "-m", "mvit.evaluate", str(checkpoint), "--data", str(folder)]
-    as_json = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, check=True)
-    result = json.loads(as_json.stdout)
+def test_command_line_prints_a_table_or_json(checkpoint, folder, capsys):
+    command = [str(checkpoint), "--data", str(folder)]
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
     expected = evaluate(MobileViT.from_pretrained(checkpoint), load_split(folder, "test"))
     assert result["confusion_matrix"] == expected["confusion_matrix"]
-    table = subprocess.run([*command, "--split", "validation", "--validation", "9"], cwd=ROOT, capture_output=True,
-                           text=True, check=True).stdout
+    assert main([*command, "--split", "validation", "--validation", "9"]) == 0
+    table = capsys.readouterr().out
     assert "9 lossless images held out" in table
     assert "95 % interval" in table
 

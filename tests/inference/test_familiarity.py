@@ -11,7 +11,7 @@ from PIL import Image
 from mvit import MobileViT
 from mvit.commands import familiarity as command
 from mvit.data.images import Split, hold_out, load_split
-from mvit.data.strangers import Strangers, strangers
+from mvit.data.out_of_distribution import Strangers, strangers
 from mvit.evaluation.familiarity import SHARE, USED, auroc, familiarity, pooled, scores, tell
 from mvit.inference.classifier import Classifier
 from mvit.inference.familiarity import BANK, RECORD, Familiarity, body, neighbour_distance
@@ -98,7 +98,7 @@ def test_auroc_agrees_with_scikit_learn():
 
 
 def test_strangers_are_pictures_and_the_same_at_every_call(monkeypatch):
-    monkeypatch.setattr("mvit.data.strangers.MADE", 4)
+    monkeypatch.setattr("mvit.data.out_of_distribution.MADE", 4)
     sets, again = strangers(32), strangers(32)
     assert len({each.name for each in sets}) == len(sets)
     assert {each.chosen_by for each in sets} == {True, False}
@@ -110,8 +110,8 @@ def test_strangers_are_pictures_and_the_same_at_every_call(monkeypatch):
 
 
 def test_without_the_packages_there_are_fewer_strangers(monkeypatch):
-    monkeypatch.setattr("mvit.data.strangers.MADE", 4)
-    monkeypatch.setattr("mvit.data.strangers.find_spec", lambda name: None)
+    monkeypatch.setattr("mvit.data.out_of_distribution.MADE", 4)
+    monkeypatch.setattr("mvit.data.out_of_distribution.find_spec", lambda name: None)
     names = [each.name for each in strangers(32)]
     assert "text" in names
     assert not [name for name in names if "scikit" in name]

@@ -10,7 +10,8 @@ import train
 from mvit.benchmark import networks as benchmark
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.networks import registry
-from mvit.networks.registry import UnknownNetworkError, build
+from mvit.networks.registry import build
+from mvit.networks.stems import UnknownNetworkError
 from mvit.training import output, run
 
 

@@ -49,7 +49,7 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
     const shown = stage.map.shown(state.channel), scale = valueScale(shown.values, shown.signed)
     const url = pixelsURL(stage.map.columns, stage.map.rows, at => scale.at(shown.values[at]))
     const words = `${titleOf(stage)}: ${stage.shape.join(' × ')}, ${megaflops(stage.flops)}` +
-        (stage.probe ? `, a linear probe says ${model.classes[largest(stage.probe.answer)]}` : '')
+        (stage.probe ? `, a linear probe says ${stage.probe.says}` : '')
     const button = block >= 0 ? {
         role: 'button', tabindex: 0, 'aria-expanded': String(open), 'data-key': `stage-${i}`, class: 'stage',
         'aria-label': `${words}. ${open ? 'Close' : 'Open'} it`, click: () => openBlock(open ? null : block)} : {}
@@ -65,7 +65,7 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
                 text(x, top + thumb + 36, stage.shape.join(' × '), {class: 'quiet'}),
                 text(x, top + thumb + 50, megaflops(stage.flops), {class: 'quiet'})]
             : withRows ? colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}) : null,
-        withRows && stage.probe ? bars(x, overview, stage.probe.answer) : null,
+        withRows && stage.probe ? bars(x, overview, stage.probe.answer, model.classes.indexOf(stage.probe.says)) : null,
         withRows && stage.probe && wide
             ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'})
             : withRows && stage.probe
@@ -83,8 +83,8 @@ function arrow(from, to, y, share, {wide}) {
         : `M${left} ${y - half}H${right}V${y + half}H${left}Z`})
 }
 
-function bars(x, {rowsTop, row, barWidth, wide}, answer) {
-    const best = largest(answer)
+// Which is best may be none of the classes that are shown.
+function bars(x, {rowsTop, row, barWidth, wide}, answer, best) {
     return svg('g', {class: 'bars'}, answer.map((share, i) => [
         svg('rect', {x, y: rowsTop + i * row + row / 2 - 4, width: Math.max(share * barWidth, 0.6), height: 8, rx: 2,
                      class: i === best ? 'bar best' : 'bar'}),
@@ -106,7 +106,7 @@ function theAnswer({overview, width}, model, result) {
     const best = largest(model.answer), name = model.classes[best]
     if (wide) parts.push(
         colourBar({x, y: top + thumb / 8, width: thumb, height: thumb * 3 / 4}, scale, '', {below: thumb / 8 + 3}),
-        text(x, top + thumb + 36, `${values.length}, then ${model.class_count} classes`, {class: 'quiet'}),
+        text(x, top + thumb + 36, `${values.length}, then ${model.class_count.toLocaleString('en')} classes`, {class: 'quiet'}),
         text(x, top + thumb + 50, megaflops(head.flops), {class: 'quiet'}),
         text(x + thumb + 12, top + thumb / 2 - 6, shortened(name, width - x - thumb - 12, 16, 700), {class: 'says'}),
         text(x + thumb + 12, top + thumb / 2 + 15, percent(model.answer[best]), {class: 'says-share'}))
