@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from mvit.benchmark.measuring import measure
 from mvit.benchmark.networks import Contender
 from mvit.benchmark.results import best, fastest, fps_per_core, ratios
 from mvit.inference import variants as fast
+from mvit.inference.rewriting import OPSET, without_copies_for_heads
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 from mvit.model import CIFAR10_CLASSES
 from mvit.networks.registry import build
@@ -206,6 +208,18 @@ def test_a_turn_of_a_slow_network_is_short(monkeypatch):
     models, _ = measure(contestants, ["eager"], torch.device("cpu"), rounds=1, repeats=10, batches=False)
     passes = {m["name"]: m["passes"] for m in models}
     assert passes["slow"] == 3 and 3 <= passes["fast"] <= 5
+
+
+def test_onnx_runtime_is_given_attention_without_copies_for_heads():
+    model, x = mobilevit_xxs().eval(), torch.randn(1, 3, 32, 32)
+    try:
+        proto = fast.to_onnx(model, x, opset_version=OPSET)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    before, after = (Counter(node.op_type for node in p.graph.node) for p in (proto, without_copies_for_heads(proto)))
+    layers = sum(stage.depth for stage in model.config.stages)
+    assert before["Attention"] == after["Attention"] == layers
+    assert (before - after)["Transpose"] == (before - after)["Reshape"] == 2 * layers
 
 
 @torch.inference_mode()
