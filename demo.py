@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mvit import CheckpointError
+from mvit.data.folders import DataError, find_splits
 from mvit.page.serving import ServingError, check_address, end_by_signals, temporary_files
 
 
@@ -18,8 +19,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, metavar="PATH",
                         help="folder of the weights to begin with (default: the best in checkpoints/)")
     parser.add_argument("--data", type=Path, metavar="PATH",
-                        help="folder with test/ that they were evaluated on: the Training tab shows its pictures, to "
-                        "every visitor, behind the confusion matrix")
+                        help="folder of pictures that they were trained and evaluated on: some are shown to every "
+                        "visitor, as examples and behind the confusion matrix")
     return parser.parse_args(arguments)
 
 
@@ -27,8 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     options, ending = parse(arguments), end_by_signals()
     try:
         check_address()
-        if options.data and not (options.data / "test").is_dir():
-            raise ServingError(f"{options.data} has no folder test/: give the folder that holds it by --data.")
+        if options.data:
+            find_splits(options.data.expanduser())
         with temporary_files():
             from mvit.page import app  # now: it imports Gradio, which reads the address
 
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
                 ending.wait()
             finally:
                 app.close()
-    except (CheckpointError, ServingError) as error:
+    except (CheckpointError, DataError, ServingError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

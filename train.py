@@ -83,7 +83,8 @@ def settings_for(options: argparse.Namespace, device: torch.device) -> Settings:
     typed = {name: getattr(options, name) for name in asdict(RECIPES[options.recipe]) if hasattr(options, name)}
     if not options.resume:
         return replace(RECIPES[options.recipe], **{"bfloat16": fast_in_bfloat16(device), **typed})
-    began = State.load(run_folder(checkpoint_folder(options.recipe, options.output))).settings
+    named = replace(RECIPES[options.recipe], **{name: typed[name] for name in ("network", "stem") if name in typed})
+    began = State.load(run_folder(checkpoint_folder(named.checkpoint, options.output))).settings
     if options.output:
         typed.pop("recipe")  # its default says nothing; the folder names the run
     for name, value in typed.items():

@@ -10,19 +10,15 @@ P = hw pixels in a patch, N = HW / P patches.
 """
 
 import math
-import re
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from huggingface_hub import PyTorchModelHubMixin, get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from mvit.storage.pretrained import CheckpointError as CheckpointError  # for who loads a model
+from mvit.storage.pretrained import Pretrained
 
 # --------------------------------------------------------------------------- the two views of a feature map
 
@@ -42,11 +38,11 @@ def unfold(x: Tensor, patch_size: int | tuple[int, int]) -> Tensor:
         ValueError: H is no multiple of h, or W none of w.
     """
     h, w = _pair(patch_size)
-    B, d, H, W = x.shape
+    H, W = x.shape[-2:]
     if H % h or W % w:
         raise ValueError(f"a {H} x {W} map does not divide into {h} x {w} patches")
-    x = x.reshape(B, d, H // h, h, W // w, w)  # rows and columns of patches, and inside them
-    return x.permute(0, 3, 5, 2, 4, 1).reshape(B, h * w, -1, d)
+    x = x.permute(0, 2, 3, 1).unflatten(2, (-1, w)).unflatten(1, (-1, h))  # (B, H / h, h, W / w, w, d)
+    return x.permute(0, 2, 4, 1, 3, 5).flatten(3, 4).flatten(1, 2)
 
 
 def fold(x: Tensor, patch_size: int | tuple[int, int], size: tuple[int, int]) -> Tensor:
@@ -65,11 +61,11 @@ def fold(x: Tensor, patch_size: int | tuple[int, int], size: tuple[int, int]) ->
     """
     h, w = _pair(patch_size)
     H, W = size
-    B, P, N, d = x.shape
+    P, N = x.shape[1:3]
     if H % h or W % w or P != h * w or P * N != H * W:
         raise ValueError(f"{P} sequences of {N} do not make up a {H} x {W} map of {h} x {w} patches")
-    x = x.reshape(B, h, w, H // h, W // w, d).permute(0, 3, 1, 4, 2, 5)
-    return x.reshape(B, H, W, d).permute(0, 3, 1, 2)
+    x = x.unflatten(2, (H // h, W // w)).unflatten(1, (h, w))              # (B, h, w, H / h, W / w, d)
+    return x.permute(0, 3, 1, 4, 2, 5).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 
 
 def _pair(patch_size: int | tuple[int, int]) -> tuple[int, int]:
@@ -142,11 +138,10 @@ class Attention(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        S, N, d = x.shape
-        qkv = self.qkv(x).view(S, N, 3 * self.heads, d // self.heads).transpose(1, 2)
+        qkv = self.qkv(x).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
         q, k, v = qkv.chunk(3, dim=1)                # (S, heads, N, d / heads) each
         y = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(d / heads)) v
-        return self.project(y.transpose(1, 2).reshape(S, N, d))
+        return self.project(y.transpose(1, 2).flatten(2))
 
 
 class TransformerLayer(nn.Module):
@@ -295,6 +290,13 @@ class MobileViTConfig:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.25, 0.25, 0.25)
 
+    @property
+    def name(self) -> str:
+        """What people call the network: MobileViT-XXS is this project's, on pictures of any size and kind."""
+        own = all(getattr(self, f.name) == f.default for f in fields(self) if f.name in
+                  ("stem_channels", "stages", "head_channels", "expansion", "patch_size", "kernel_size"))
+        return "MobileViT-XXS" if own else "MobileViT"
+
     def __post_init__(self) -> None:
         stages = tuple(s if isinstance(s, StageConfig) else StageConfig(**s) for s in self.stages)
         for name, value in (("stages", stages), ("class_names", tuple(self.class_names)),
@@ -330,16 +332,11 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-LFS_POINTER = b"version https://git-lfs."
-
-
-class CheckpointError(Exception):
-    """A checkpoint cannot be used; the message is one sentence for the person who named it."""
-
-
-class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="image-classification",
+class MobileViT(Pretrained, license="mit", pipeline_tag="image-classification",
                 paper_url="https://arxiv.org/abs/2110.02178"):
     """MobileViT: stem, three stages, head. (B, 3, H, W) normalised pictures -> (B, classes) logits.
+
+    :meth:`mvit.storage.pretrained.Pretrained.from_pretrained` loads one from a folder or from the Hugging Face Hub.
 
     >>> model = MobileViT.from_pretrained("checkpoints/strong")
     >>> probabilities = model.probabilities(model(model.normalize(images)))      # images: uint8, (B, 3, 32, 32)
@@ -351,8 +348,8 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
         self.mean: Tensor
         self.std: Tensor
         # Part of config.json, not of the weights.
-        self.register_buffer("mean", 255 * torch.tensor(config.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(config.std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor([255 * x for x in config.mean]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([255 * x for x in config.std]).view(3, 1, 1), persistent=False)
 
         channels = config.stem_channels
         self.stem = conv_bn_silu(3, channels, 3)
@@ -371,7 +368,8 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
             GlobalAveragePool(), nn.Flatten(), nn.Dropout(config.dropout),
             nn.Linear(config.head_channels, len(config.class_names)),
         )
-        self.apply(_initialise)
+        if not self.mean.is_meta:  # there is nothing to fill, and torch would import its compiler for that: a second
+            self.apply(_initialise)
 
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 images (B, 3, H, W) to what the network takes: mean 0 and deviation 1 over the training images."""
@@ -386,88 +384,6 @@ class MobileViT(nn.Module, PyTorchModelHubMixin, license="mit", pipeline_tag="im
     def probabilities(self, logits: Tensor) -> Tensor:
         """(B, classes) logits to probabilities, at the temperature that they were calibrated with."""
         return (logits / self.config.temperature).softmax(-1)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> "MobileViT":
-        """Load ``config.json`` and ``model.safetensors`` from a folder, or from a repository on the Hugging Face Hub.
-
-        Strict: every weight the network has must be in the file, in its shape, and no other; all must be finite, and
-        so must the answer to a picture. No pickle is read. The prefixes that ``torch.compile`` ("_orig_mod.") and
-        ``DistributedDataParallel`` ("module.") give to names are taken off.
-
-        Returns:
-            the network in evaluation mode, on the CPU unless ``map_location`` says otherwise.
-
-        Raises:
-            CheckpointError: in one sentence, what is wrong with the files.
-        """
-        name = str(pretrained_model_name_or_path)
-        try:
-            if Path(name).is_dir():
-                if not Path(name, CONFIG_NAME).is_file():  # of which the mixin only warns
-                    raise FileNotFoundError(2, "missing", CONFIG_NAME)
-            elif not _hub_answers(name):
-                kwargs["local_files_only"] = True  # what was downloaded before can still be had
-            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
-        except LocalEntryNotFoundError:
-            problem = "there is no such folder, and the Hugging Face Hub cannot be reached (is this machine offline?)"
-        except FileNotFoundError as error:
-            problem = f"{Path(error.filename or '').name or 'a file'} is missing"
-        except (HfHubHTTPError, HFValidationError, ConnectionError) as error:
-            problem = f"there is no such folder, nor a repository on the Hub to be reached ({type(error).__name__})"
-        except SafetensorError:
-            problem = f"{SAFETENSORS_SINGLE_FILE} is damaged or no safetensors file"
-        except OSError as error:
-            problem = f"a file cannot be read ({error.strerror or type(error).__name__})"
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            problem = f"its config.json describes no MobileViT ({error})"
-        raise CheckpointError(f"Cannot load {pretrained_model_name_or_path}: {problem}.")
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, config: MobileViTConfig | None = None, map_location: str = "cpu",
-                         **download: Any) -> "MobileViT":
-        """The mixin's own hook, without its leniency (missing weights, pickles) and its print to stdout."""
-        if not isinstance(config, MobileViTConfig):
-            raise FileNotFoundError(2, "missing", "config.json")
-        file = Path(model_id, SAFETENSORS_SINGLE_FILE)
-        if not Path(model_id).is_dir():
-            file = Path(hf_hub_download(model_id, SAFETENSORS_SINGLE_FILE, **download))
-        elif not file.is_file():
-            raise FileNotFoundError(2, "missing", file.name)
-        with open(file, "rb") as stream:
-            if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-                raise CheckpointError(f"Cannot load {model_id}: {file.name} is a pointer to a file that git has not "
-                                      "fetched: run git lfs pull in its repository.")
-        weights = {re.sub(r"^(_orig_mod\.|module\.)+", "", name): tensor for name, tensor in load_file(file).items()}
-        with torch.device("meta"):  # compared before it is built: a config from a stranger allocates no giant
-            expected = {name: tensor.shape for name, tensor in cls(config).state_dict().items()}
-        if {name: tensor.shape for name, tensor in weights.items()} != expected:
-            raise CheckpointError(f"Cannot load {model_id}: {file.name} holds other weights than the network that its "
-                                  "config.json describes.")
-        model = cls(config)
-        model.load_state_dict(weights)
-        if not model.eval()._is_finite():
-            raise CheckpointError(f"Cannot load {model_id}: {file.name} holds weights that are no finite numbers, or "
-                                  "make none: they are damaged, or their training went wrong.")
-        return model.to(map_location)
-
-    @torch.no_grad()
-    def _is_finite(self) -> bool:
-        """Whether all weights are finite, and what they make of a picture of noise."""
-        picture = torch.randint(0, 256, (1, 3, 32, 32), generator=torch.Generator().manual_seed(0))
-        return (all(tensor.isfinite().all() for tensor in self.state_dict().values())
-                and bool(self(self.normalize(picture)).isfinite().all()))
-
-
-def _hub_answers(name: str) -> bool:
-    """Whether the Hub can be asked for a repository: one try, where a download would make five in 23 seconds."""
-    try:
-        get_hf_file_metadata(hf_hub_url(name, CONFIG_NAME), timeout=5)
-    except (HfHubHTTPError, HFValidationError):  # an answer all the same
-        return True
-    except Exception:  # of whatever library carries the request
-        return False
-    return True
 
 
 def _initialise(module: nn.Module) -> None:

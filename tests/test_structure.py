@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # From the ground up: each may import those before it, and itself.
-ORDER = ("compat", "storage", "model", "data", "inference", "evaluation", "explain", "benchmark", "export",
+ORDER = ("compat", "storage", "model", "networks", "data", "inference", "evaluation", "explain", "benchmark", "export",
          "documents", "training", "page", "commands")
 FILES = sorted((ROOT / "mvit").rglob("*.py"))
 

@@ -23,6 +23,8 @@ from mvit.model import CheckpointError
 from mvit.storage.files import CHECKPOINTS, write_json
 from mvit.storage.formats import Benchmark, Measurement
 
+SLOW_TO_PREPARE = "torch.compile"  # each network takes up to a minute, for each number of threads and of pictures
+
 
 def run(checkpoint: Path, variants: list[str], devices: list[torch.device], against: tuple[str, ...] = (),
         rounds: int = 15, repeats: int = 20, progress: Progress = no_progress, quick: bool = False,
@@ -81,13 +83,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--against", choices=("timm",), action="append", default=[],
                         help="also measure timm's mobilevit_xxs")
     parser.add_argument("--variant", choices=VARIANTS, action="append",
-                        help="only this; may be repeated (default: all)")
+                        help=f"only this; may be repeated (default: all but {SLOW_TO_PREPARE}, which takes minutes)")
     parser.add_argument("--device", choices=("cpu", "cuda"), action="append",
                         help="only this; may be repeated (default: cpu, and cuda where there is one)")
-    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="turns each network has (default: 15)")
+    parser.add_argument("--rounds", type=int, default=10, metavar="N", help="turns each network has (default: 10)")
     parser.add_argument("--quick", action="store_true", help="one picture at a time only: no batches, no memory")
-    parser.add_argument("--seconds", type=float, metavar="S", default=math.inf,
-                        help="on each device begin no further turn after S seconds (default: no limit)")
+    parser.add_argument("--seconds", type=float, metavar="S", default=240,
+                        help="on each device begin no further turn after S seconds (default: 240)")
     parser.add_argument("--attended", action="store_true",
                         help="end when standard input does: with the program that started it, however that ends")
     parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "benchmark.json",
@@ -98,8 +100,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.attended:
         threading.Thread(target=_end_with_input, daemon=True).start()
     devices = options.device or ["cpu", "cuda"][: 1 + torch.cuda.is_available()]
+    variants = options.variant or [name for name in VARIANTS if name != SLOW_TO_PREPARE]
     try:
-        result = run(options.checkpoint, options.variant or list(VARIANTS), list(map(torch.device, devices)),
+        result = run(options.checkpoint, variants, list(map(torch.device, devices)),
                      tuple(options.against), options.rounds, progress=show_progress,
                      quick=options.quick, limit=options.seconds)
     except (CheckpointError, UnavailableError, RuntimeError) as error:

@@ -26,6 +26,7 @@ from mvit.inference.variants import VARIANTS, Forward, UnavailableError
 from mvit.storage.formats import Measurement
 
 BATCH = 64
+TURN = 0.25  # seconds: what a turn of one network's single pictures takes at most
 T = TypeVar("T")
 
 
@@ -86,7 +87,8 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
         variants: names in :data:`mvit.inference.variants.VARIANTS`.
         device: where. On a CPU everything is measured with one thread and with as many as torch is set to use.
         rounds: how often it is each one's turn.
-        repeats: pictures a turn, one at a time. A batch of 64 is timed in every third turn.
+        repeats: pictures a turn, one at a time; fewer where they would take longer than ``TURN``, but three at least. A
+            batch of 64 is timed in every third turn.
         progress: wraps what is gone through, and is told what that is, to show how far it has come.
         batches: time batches too; they take most of the time.
         limit: seconds from the beginning after which no further round begins; there is always one.
@@ -114,8 +116,8 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
             break
         for entry in entries:
             torch.set_num_threads(entry.threads)
-            seconds(entry.single, picture, 2)  # the caches still hold the network before this one
-            entry.singles += seconds(entry.single, picture, repeats)
+            _, warm = seconds(entry.single, picture, 2)  # the caches still hold the network before this one
+            entry.singles += seconds(entry.single, picture, min(repeats, max(3, int(TURN / warm))))
             if entry.batch is not None and turn % 3 == 0:
                 entry.batches += seconds(entry.batch, pictures, 1)
     torch.set_num_threads(all_threads)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
@@ -11,8 +11,10 @@ from torch import nn
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
-from mvit.model import MobileViT
-from mvit.storage.files import load_json
+from mvit.model import CIFAR10_CLASSES, MobileViT
+from mvit.networks.registry import build, folder_name
+from mvit.storage.checkpoint import Records
+from mvit.storage.files import CHECKPOINTS
 
 
 class Published(TypedDict):
@@ -41,12 +43,14 @@ class Contender:
         build: makes it, for ten classes and 32 x 32 inputs.
         accuracy: as a fraction, or None where the network is untrained and nobody is quoted for it.
         accuracy_source: where the accuracy is from.
+        interval: its 95 % interval; None where it is not measured here.
     """
 
     name: str
     build: Callable[[], nn.Module]
     accuracy: float | None = None
     accuracy_source: str | None = None
+    interval: tuple[float, float] | None = None
 
     @cached_property
     def params(self) -> int:
@@ -57,30 +61,22 @@ class Contender:
         return count_flops(self.build())
 
 
-def resnet50(cifar_stem: bool) -> nn.Module:
-    """torchvision's ResNet-50 for ten classes; with the stem that CIFAR results are obtained with, or as it is.
+def other(name: str, network: str, stem: str = "", quoted: Published | None = None) -> Contender:
+    """Another network, with the accuracy that it reached here, else the one that is quoted."""
+    def build_it() -> nn.Module:
+        try:
+            return build(network, stem=stem)
+        except ImportError as error:
+            raise UnavailableError("timm is not installed: pip install timm") from error
 
-    As it is, a 7 x 7 convolution of stride 2 and a pooling divide 32 pixels by four before the first block. On
-    CIFAR a 3 x 3 convolution of stride 1 without pooling is usual (He et al., arXiv 1512.03385, section 4.2).
-    """
-    from mvit.compat import torchvision
-
-    model: nn.Module = torchvision.models.resnet50(num_classes=10)
-    if cifar_stem:
-        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        model.maxpool = nn.Identity()
-    return model
-
-
-def timm_mobilevit_xxs() -> nn.Module:
-    from mvit.compat import torchvision  # noqa: F401  (timm imports it too)
-
-    try:
-        import timm
-    except ImportError as error:
-        raise UnavailableError("timm is not installed: pip install timm") from error
-    model: nn.Module = timm.create_model("mobilevit_xxs", num_classes=10)
-    return model
+    folder = CHECKPOINTS / "compared" / folder_name(network, stem, "reference")
+    evaluation = Records.read(folder).evaluation
+    if evaluation:
+        return Contender(name, build_it, evaluation["accuracy"],
+                         f"measured with {folder.relative_to(CHECKPOINTS)}: {evaluation['split']}",
+                         evaluation["accuracy_interval_95"])
+    return Contender(name, build_it, quoted["accuracy"], "quoted: published figure") if quoted else \
+        Contender(name, build_it)
 
 
 def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contender]:
@@ -89,18 +85,15 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     Raises:
         CheckpointError: the checkpoint cannot be used.
     """
-    accuracy = source = None
-    evaluation = checkpoint / "evaluation.json"
-    if evaluation.exists():
-        measured = load_json(evaluation)
-        accuracy, source = measured["accuracy"], f"measured with {checkpoint.name}: {measured['split']}"
-    ours = MobileViT.from_pretrained(checkpoint)
-    found = [
-        Contender("MobileViT-XXS", lambda: copy.deepcopy(ours), accuracy, source),
-        Contender("ResNet-50, torchvision's stem", lambda: resnet50(cifar_stem=False)),
-        Contender("ResNet-50, CIFAR stem", lambda: resnet50(cifar_stem=True), PUBLISHED[1]["accuracy"],
-                  "quoted: published figure"),
-    ]
+    model, evaluation = MobileViT.from_pretrained(checkpoint), Records.read(checkpoint).evaluation
+    ours = Contender(model.config.name, lambda: copy.deepcopy(model))
+    if model.config.class_names != CIFAR10_CLASSES:
+        ours = replace(ours, accuracy_source="none on these classes: it was trained on others")
+    elif evaluation:
+        ours = replace(ours, accuracy=evaluation["accuracy"], interval=evaluation["accuracy_interval_95"],
+                       accuracy_source=f"measured with {checkpoint.name}: {evaluation['split']}")
+    found = [ours, other("ResNet-50, torchvision's stem", "resnet50"),
+             other("ResNet-50, CIFAR stem", "resnet50", "cifar", PUBLISHED[1])]
     if "timm" in against:
-        found.append(Contender("timm mobilevit_xxs", timm_mobilevit_xxs))
+        found.append(other("timm mobilevit_xxs", "timm/mobilevit_xxs"))
     return found

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from mvit.commands.arguments import checkpoint_parser
-from mvit.data.images import DataError, hold_out, load_split, load_train_and_test
-from mvit.data.strangers import Strangers, strangers
-from mvit.evaluation.accuracy import with_classes_of
-from mvit.evaluation.familiarity import familiarity, pooled, tell
+from mvit.data.images import DataError, load_split
+from mvit.data.out_of_distribution import Strangers, strangers
+from mvit.evaluation.familiarity import familiarity, tell
+from mvit.evaluation.images import images_of_run
 from mvit.inference.familiarity import RECORD
 from mvit.inference.variants import to_channels_last
 from mvit.model import CheckpointError, MobileViT
@@ -30,17 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         model = to_channels_last(MobileViT.from_pretrained(options.checkpoint))
-        train, test = (with_classes_of(model, split) for split in
-                       load_train_and_test(options.data, model.config.image_size))
-        run = Records.read(options.checkpoint).run
-        held_out = None
-        if run and run["settings"].get("validation"):
-            train, held_out = hold_out(train, run["settings"]["validation"])
-        features = pooled(model, test.images)
-        told = tell(model, train, features, strangers(model.config.image_size)) if options.compare else []
+        train, held_out, test = images_of_run(options.checkpoint, model, options.data)
+        told = tell(model, train, test, strangers(model.config.image_size)) if options.compare else []
         told += left_out(*options.left_out) if options.left_out else []
-        made = familiarity(model, train, held_out, features, test.name, told)
-    except (CheckpointError, DataError, ValueError) as error:
+        made = familiarity(model, train, held_out, test, told)
+    except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 2
     made.save(options.checkpoint)
@@ -56,7 +50,7 @@ def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
     """How well a network tells classes that it was trained without from those that it knows."""
     model = to_channels_last(MobileViT.from_pretrained(checkpoint))
     size, known = model.config.image_size, model.config.class_names
-    train, test = (with_classes_of(model, split) for split in load_train_and_test(data, size))
+    train, _, test = images_of_run(checkpoint, model, data)
     unknown = load_split(others, "test", size)
     sets = [Strangers(f"{name}, a class left out of a training", name in CHOSEN_BY, images,
                       torch.arange(len(images)))
@@ -64,7 +58,7 @@ def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
             for images in (unknown.images[unknown.labels == label],)]
     run = Records.read(Path(checkpoint)).run
     how = f"recipe {run['settings']['recipe']}, {run['settings']['epochs']} epochs, " if run else ""
-    return tell(model, train, pooled(model, test.images), sets,
+    return tell(model, train, test, sets,
                 f"{how}trained on {', '.join(known[:-1])} and {known[-1]} alone")
 
 

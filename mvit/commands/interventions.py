@@ -3,8 +3,8 @@
 import sys
 
 from mvit.commands.arguments import checkpoint_parser
-from mvit.data.images import DataError, load_split
-from mvit.evaluation.accuracy import with_classes_of
+from mvit.data.images import DataError
+from mvit.evaluation.images import test_images
 from mvit.explain.interventions import as_table, measure
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.checkpoint import INTERVENTIONS
@@ -17,8 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
-        test = load_split(options.data, "test", model.config.image_size)
-        costs = measure(model, with_classes_of(model, test))
+        costs = measure(model, test_images(options.checkpoint, model, options.data))
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 2

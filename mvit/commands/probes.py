@@ -3,20 +3,18 @@
 import sys
 
 from mvit.commands.arguments import checkpoint_parser
-from mvit.data.images import DataError, load_train_and_test
-from mvit.evaluation.accuracy import with_classes_of
+from mvit.data.images import DataError
+from mvit.evaluation.images import images_of_run
 from mvit.explain.probes import FILE, train_probes
 from mvit.model import CheckpointError, MobileViT
-from mvit.storage.checkpoint import Records
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = checkpoint_parser("probes", f"Make a checkpoint's {FILE}.").parse_args(arguments)
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
-        train, test = load_train_and_test(options.data, model.config.image_size,
-                                          **Records.read(options.checkpoint).reading)
-        probes = train_probes(model, with_classes_of(model, train), with_classes_of(model, test))
+        train, _, test = images_of_run(options.checkpoint, model, options.data)
+        probes = train_probes(model, train, test)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)
         return 2

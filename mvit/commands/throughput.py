@@ -8,6 +8,7 @@ from pathlib import Path
 from mvit.storage.files import CHECKPOINTS, write_json
 from mvit.training import throughput
 from mvit.training.processes import pick_device
+from mvit.training.rivals import compare_networks
 from mvit.training.settings import RECIPES, TrainingError
 from mvit.training.step import fast_in_bfloat16
 
@@ -18,19 +19,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", metavar="NAME", help="cuda, mps or cpu (default: the first of these that is there)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns for each (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=25, metavar="N", help="batches in a turn (default: %(default)s)")
-    parser.add_argument("--output", type=Path, metavar="PATH", default=CHECKPOINTS / "training_speed.json",
-                        help="file to write (default: checkpoints/training_speed.json)")
+    parser.add_argument("--compared", action="store_true", help="instead our loop with ResNet-50 in our place")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="file to write (default: "
+                        "checkpoints/training_speed.json, of other networks that in checkpoints/compared)")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.steps < 1:
         parser.error("--rounds and --steps are at least 1")
     try:
         device = pick_device(options.device)
+        if options.compared:
+            rivals = compare_networks(device, options.rounds, options.steps)
+            write_json(options.output or CHECKPOINTS / "compared" / "training_speed.json", rivals)
+            for name, speed in rivals["images_per_second"].items():
+                print(f"{name:40} {speed:7.0f} images/s{' in bfloat16' if rivals['bfloat16'][name] else ''}")
+            return 0
         settings = replace(RECIPES[options.recipe], bfloat16=fast_in_bfloat16(device))
         result = throughput.compare(settings, device, options.rounds, options.steps)
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 2
-    write_json(options.output, result)
+    write_json(options.output or CHECKPOINTS / "training_speed.json", result)
     print(f"{result['machine']}, {result['threads']} thread(s), torch {result['torch']}")
     for name, speed in result["images_per_second"].items():
         print(f"{name:20} {speed:7.0f} images/s, {result['ratio'].get(name, 1):.2f} x; twenty epochs in "

@@ -388,16 +388,3 @@ def example_files() -> list[str]:
     for name, draw in EXAMPLES.items():
         draw().save(folder / f"{name}.png")
     return [*(str(folder / f"{name}.png") for name in EXAMPLES), get_image("tower.jpg")]
-
-
-@cache
-def thumbnails(size: int = 160) -> list[str]:
-    """The same files, at most size x size pixels and a tenth of the bytes: on a slow line a gallery is in the way."""
-    folder = Path(example_files()[0]).parent / "thumbnails"
-    folder.mkdir(exist_ok=True)
-    files = [folder / f"{Path(file).stem}.jpg" for file in example_files()]
-    for file, small in zip(example_files(), files, strict=True):
-        with Image.open(file) as picture:
-            picture.thumbnail((size, size))
-            picture.save(small, quality=85)
-    return [str(file) for file in files]

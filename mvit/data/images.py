@@ -5,7 +5,9 @@ one indexing operation.
 """
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from mvit.model import CIFAR10_CLASSES
 LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
 TEST_SHARE = 0.2  # of the images, where there is no test/
+NO_PIXELS = 0  # in the place of an image's side
+EMPTY = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,11 @@ def load_train_and_test(path: str | Path | None, image_size: int = 32, **reading
     return train, test
 
 
+def list_split(path: str | Path, split: str, **reading: Any) -> Split:
+    """The split of a folder without pixels: no file is read, unless damaged ones are to be left out."""
+    return _load(path, (split,), NO_PIXELS, **reading)[split]
+
+
 def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test_share: float = 0.0,
           skip_damaged: bool = False) -> dict[str, Split]:
     """The splits of these names."""
@@ -111,9 +120,10 @@ def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test
     path = Path(path).expanduser()
     folders = find_splits(path)
     made = "test" not in folders
+    read = partial(_pixels, size=image_size) if image_size or skip_damaged else lambda file: EMPTY
     damaged: dict[str, str] = {}
     try:
-        splits = {name: _load_folder(path, name, folders[name], image_size, damaged)
+        splits = {name: _load_folder(path, name, folders[name], read, damaged)
                   for name in (("train",) if made else names)}
     except KeyError as error:
         raise DataError(f"There is a test/ in {path}, but no train/ beside it.") from error
@@ -138,27 +148,28 @@ def _load_canonical(split: str) -> Split:
                   np.ones(len(cifar), bool), [f"{split} image {number}" for number in range(len(cifar))])
 
 
-def _load_folder(path: Path, split: str, folder: Path, image_size: int, damaged: dict[str, str]) -> Split:
+def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.ndarray],
+                 damaged: dict[str, str]) -> Split:
     """A folder of class folders.
 
     Args:
         path: of the data set.
         split: its name.
         folder: where it is.
-        image_size: side in pixels.
+        read: gives a file's pixels, or a PictureError.
         damaged: is told the files that cannot be read, each with the reason.
     """
     classes = class_files(folder)
-    images, labels, lossless, read = [], [], [], []
+    images, labels, lossless, kept = [], [], [], []
     files = [(file, label) for label, found in enumerate(classes.values()) for file in found]
     for file, label in tqdm(files, desc=f"reading {folder.name}", unit=" pictures", leave=False, disable=None):
         try:
-            images.append(np.asarray(to_network_size(load_picture(file), image_size)))
+            images.append(read(file))
         except PictureError as error:
             damaged[file] = str(error)
             continue
         labels.append(label)
-        read.append(file)
+        kept.append(file)
         lossless.append(Path(file).suffix.lower() not in LOSSY_SUFFIXES)
     known = set(labels)
     if gone := [name for label, name in enumerate(classes) if label not in known]:
@@ -169,7 +180,13 @@ def _load_folder(path: Path, split: str, folder: Path, image_size: int, damaged:
     share = 1 - sum(lossless) / len(lossless)
     kind = "lossless copy" if share == 0 else "JPEG copy" if share == 1 else f"{share:.0%} JPEG copy, the rest lossless"
     return _split(f"{source} {split} split, {kind}", list(classes), np.stack(images), labels, np.array(lossless),
-                  read)
+                  kept)
+
+
+def _pixels(file: str, size: int) -> np.ndarray:
+    """(size, size, 3) bytes; of size NO_PIXELS it is only seen whether the file can be read."""
+    picture = load_picture(file)
+    return np.asarray(to_network_size(picture, size)) if size else EMPTY
 
 
 def _named(damaged: dict[str, str]) -> str:

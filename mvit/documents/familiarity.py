@@ -9,9 +9,9 @@ from mvit.storage.files import read_json
 from mvit.storage.formats import FamiliarityRecord, Told
 
 
-def familiarity(folder: Path | None) -> str:
-    """The part of a card, from the checkpoint's ``familiarity.json``; None for one that has just been trained."""
-    record: FamiliarityRecord | None = read_json(folder / RECORD) if folder else None
+def familiarity(folder: Path) -> str:
+    """The part of a card, from the checkpoint's ``familiarity.json``."""
+    record: FamiliarityRecord | None = read_json(folder / RECORD)
     if not record:
         return "Not measured yet: `python -m mvit.familiarity CHECKPOINT --data PATH` does it.\n"
     told = record["told"]

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
-from mvit.benchmark.results import fastest
+from mvit.benchmark.results import fastest, fps_per_core
 from mvit.documents.ablation import ablation
+from mvit.documents.compared import compared
 from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
-from mvit.storage.checkpoint import Records
+from mvit.storage.checkpoint import Records, read_canonical
 from mvit.storage.files import load_json
 
 
@@ -27,8 +28,9 @@ def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str
         "figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
         "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json"),
         "finetuning": lambda: finetuning(checkpoints / "finetuning.json"),
-
-        "familiarity": lambda: familiarity(folder or checkpoints)}
+        "compared": lambda: compared(checkpoints),
+        "familiarity": lambda: familiarity(folder or checkpoints),
+        "canonical": lambda: render("canonical.md", estimate=read_canonical(folder or checkpoints))}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
         if begin in text:
@@ -56,8 +58,7 @@ def figures(checkpoints: Path) -> str:
         parameters, flops = count_parameters(network), count_flops(network, network.config.image_size)
         same_size = [m for m in costs[:1] if (m["params"], m["flops"]) == (parameters, flops)]
         rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation,
-                     "held_out": records.evaluations.get("validation") if "test" in records.evaluations else None,
-                     "parameters": parameters, "flops": flops,
+                     "estimate": read_canonical(folder), "parameters": parameters, "flops": flops,
                      "fps": same_size[0]["fps"] if same_size else None})
     return render("figures.md", ours=ours, other=other, rows=rows, others=costs[1:])
 
@@ -65,7 +66,8 @@ def figures(checkpoints: Path) -> str:
 def speed(benchmark: Path) -> str:
     """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
     result = load_json(benchmark) if benchmark.exists() else None
-    return render("speed.md", result=result, fastest=fastest(result["models"]) if result else [])
+    models = result["models"] if result else []
+    return render("speed.md", result=result, rows=[(m, fps_per_core(models, m["name"])) for m in fastest(models)])
 
 
 def training_speeds(folder: Path) -> str:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from mvit.data.images import DataError, Split
 from mvit.data.pictures import to_network_size
-from mvit.model import MobileViT, MobileViTConfig
+from mvit.model import MobileViTConfig
+from mvit.networks.compared import ComparedConfig, Network
 from mvit.storage.formats import ConfidenceBin, Evaluation
 
 
 @torch.no_grad()
-def predict(model: MobileViT, split: Split, batch_size: int = 500) -> Tensor:
+def predict(model: Network, split: Split, batch_size: int = 500) -> Tensor:
     """The network's logits, in evaluation mode and without augmentation, for a split that lies on its device.
 
     With torch.distributed every process runs its share of the images and gets the logits of all of them.
@@ -43,7 +44,7 @@ def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).sum().item() / len(labels)
 
 
-def evaluate(model: MobileViT, split: Split, logits: Tensor | None = None) -> Evaluation:
+def evaluate(model: Network, split: Split, logits: Tensor | None = None) -> Evaluation:
     """Everything that ``evaluation.json`` holds on one split: accuracies as fractions, the loss in nats.
 
     Confidences, and with them ``reliability``, are those after the network's temperature; the loss is before it.
@@ -105,7 +106,7 @@ def calibration_error(logits: Tensor, labels: Tensor, bins: int = 15) -> float:
     return torch.zeros(bins, dtype=torch.float64).index_add(0, index, gap).abs().sum().item() / len(labels)
 
 
-def calibrate(model: MobileViT, split: Split) -> MobileViTConfig:
+def calibrate(model: Network, split: Split) -> MobileViTConfig | ComparedConfig:
     """The network's configuration with the temperature that fits its confidences to these images, never trained on.
 
     Temperature scaling (Guo et al., section 4.2): logits are divided by one number, which changes no answer.
@@ -136,7 +137,7 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     return centre - half, centre + half
 
 
-def with_classes_of(model: MobileViT, split: Split) -> Split:
+def with_classes_of(model: Network, split: Split) -> Split:
     """The split with its labels in the order of the network's classes; they may be fewer.
 
     Raises:

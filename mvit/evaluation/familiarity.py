@@ -1,13 +1,12 @@
 """How well a network knows what it does not know, by four scores; and the threshold for the one that is used.
 
 Out-of-distribution detection. Every score is the larger, the more unlike the training images a picture is. Which one is
-used was chosen by the sets of :mod:`mvit.data.strangers` that are marked for it, by two networks; the table stands in
-each checkpoint's card.
+used was chosen by the sets of :mod:`mvit.data.out_of_distribution` that are marked for it, by two networks; the table
+stands in each checkpoint's card.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mvit.data.images import Split
-from mvit.data.strangers import Strangers
+from mvit.data.out_of_distribution import Strangers
 from mvit.evaluation.accuracy import wilson_interval
 from mvit.inference.familiarity import NEIGHBOUR, Familiarity, body, neighbour_distance
 from mvit.model import MobileViT
@@ -23,7 +22,6 @@ from mvit.storage.formats import FamiliarityRecord, Told
 
 BANK = 2000  # training images whose features are kept, 768 kB; six times as many had the same mean AUROC
 FITTED = 5000  # training images for the other scores' means and covariance, the bank among them
-CALIBRATED = 2000  # training images to calibrate on, where none were held out
 SHARE = 0.05  # of the images to calibrate on is called unusual
 USED = f"distance to neighbour {NEIGHBOUR}"
 
@@ -100,11 +98,12 @@ def _placed(values: Tensor, among: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def tell(model: MobileViT, train: Split, test: Tensor, sets: list[Strangers], network: str = "") -> list[Told]:
-    """How well each score of a network tells each set from test images of its classes, by their features (M, C)."""
+def tell(model: MobileViT, train: Split, test: Split, sets: list[Strangers], network: str = "") -> list[Told]:
+    """How well each score of a network tells each set from test images of its classes."""
     some = train.some(FITTED)
     by_name = scores(model, pooled(model, some.images), some.labels)
-    known = {name: score(test) for name, score in by_name.items()}
+    features = pooled(model, test.images)
+    known = {name: score(features) for name, score in by_name.items()}
     told: list[Told] = []
     for each in sets:
         features = pooled(model, each.images)
@@ -119,60 +118,38 @@ def tell(model: MobileViT, train: Split, test: Tensor, sets: list[Strangers], ne
 # --------------------------------------------------------------------------- the threshold
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Images to set the threshold by, which are in no bank.
+def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Split,
+                told: list[Told] | None = None) -> Familiarity:
+    """Keep features of training images, and set the threshold by images that the network was not trained on.
 
-    Attributes:
-        rest: the training images that the bank is taken from.
-        images: those to calibrate on.
-        name: in words, what they are, and whether the network was trained on them.
-    """
-
-    rest: Split
-    images: Split
-    name: str
-
-
-def calibration(train: Split, held_out: Split | None) -> Calibration:
-    """The images that were held out of training; where none were, training images that are not in the bank."""
-    if held_out is not None:
-        return Calibration(train, held_out, f"{held_out.name}; not trained on")
-    count = min(CALIBRATED, len(train) // 2)
-    order = _order(train)
-    images, rest = train[order[:count]], train[order[count:]]
-    return Calibration(rest, images, f"{count:,} images of the {train.name}, trained on, as none were held out")
-
-
-def _order(split: Split) -> Tensor:
-    return torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
-
-
-def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Tensor, test_name: str,
-                told: list[Told]) -> Familiarity:
-    """Keep features of training images, and set the threshold; the test images are counted, nothing is set by them.
+    By those that were held out; where none were, by a half of the test images. (Training images are no measure: of a
+    network fine-tuned on 50 images a class, so calibrated, a third of the test images looked unusual.) The other test
+    images are counted, nothing is set by them.
 
     Args:
         model: the network.
         train: the images that it was trained on.
         held_out: those that were held out of its training, if any were.
-        test: (M, C), features of images of its classes, never trained on.
-        test_name: in words, what they are.
+        test: images of its classes, never trained on, two at least.
         told: what :func:`tell` gave.
     """
-    chosen = calibration(train, held_out)
-    some = chosen.rest.some(BANK)
+    calibrated_on = f"{held_out.name}; not trained on" if held_out else ""
+    if held_out is None:
+        half, whole = len(test) // 2, test.some(len(test))  # in random order
+        held_out, test = whole[:half], whole[half:]
+        calibrated_on = f"{half:,} images of the {test.name}, as none were held out; they are not among those counted"
+    some = train.some(BANK)
     bank = keep(pooled(model, some.images))
-    measured, tested = (neighbour_distance(bank.float(), features)
-                        for features in (pooled(model, chosen.images.images), test))
-    threshold = round(measured.double().quantile(1 - SHARE).item(), 5)
+    measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images)) for split in (held_out, test))
+    share = SHARE if len(measured) * SHARE >= 1 else 0.0  # of fewer than twenty images none is called unusual
+    threshold = round(measured.double().quantile(1 - share).item() + 5e-6, 5)  # rounded up
     called = int((tested > threshold).sum())
     record: FamiliarityRecord = {
         "score": USED, "threshold": threshold, "bank": f"{len(some):,} images of the {train.name}",
-        "calibrated_on": chosen.name, "calibrated_images": len(chosen.images),
+        "calibrated_on": calibrated_on, "calibrated_images": len(held_out),
         "calibrated_share": (measured > threshold).double().mean().item(),
-        "test": test_name, "test_images": len(test), "test_share": called / len(test),
+        "test": test.name, "test_images": len(test), "test_share": called / len(test),
         "test_share_interval_95": wilson_interval(called, len(test)),
-        "told": told, "date": date.today().isoformat(), "torch": torch.__version__,
+        "told": told or [], "date": date.today().isoformat(), "torch": torch.__version__,
     }
-    return Familiarity(bank, record)
+    return Familiarity(bank.cpu(), record)

@@ -69,19 +69,8 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
               probabilities.topk(SHOWN).indices.tolist())
     outputs = [seen[model.stem][1][0], *(seen[block][1][0] for block in blocks)]
     counts = count_by_part(model.config)
-    numbers = sum(4 * output.numel() for output in outputs)
-    channels = numbers <= MOST_NUMBERS
-
-    def probe(depth: str, output: Tensor) -> Data | None:
-        if probes is None:
-            return None
-        said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
-        return {"answer": _rounded(said[chosen]), "accuracy": probes.accuracy[depth]}
-
-    depths = ["stem", *(f"block {i}" for i in range(1, len(blocks) + 1))]
-    stages = [{"name": depth, "shape": _shape(output), "flops": flops, "map": _map(output, channels),
-               "probe": probe(depth, output)}
-              for depth, output, flops in zip(depths, outputs, counts["stages"], strict=False)]
+    channels = sum(4 * output.numel() for output in outputs) <= MOST_NUMBERS
+    stages = _stages(outputs, counts["stages"], probes, names, chosen, channels)
     pooled = seen[model.head[-1]][0][0]
     stages.append({"name": "head", "shape": [len(pooled)], "flops": counts["stages"][-1], "map": packed(pooled),
                    "probe": None})
@@ -101,6 +90,21 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
         "attention_flops_unpatched": sum(flops["attention"] * block.patch_size**2
                                          for block, flops in zip(blocks, counts["blocks"], strict=True)),
     }
+
+
+def _stages(outputs: list[Tensor], flops: list[int], probes: Probes | None, names: tuple[str, ...],
+            chosen: list[int], channels: bool) -> list[Data]:
+    """The stem and the blocks: their feature maps, and what a linear probe says there of the chosen classes."""
+    stages: list[Data] = []
+    for i, (output, cost) in enumerate(zip(outputs, flops, strict=False)):
+        depth, probe = f"block {i}" if i else "stem", None
+        if probes:
+            said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
+            probe = {"answer": _rounded(said[chosen]), "says": names[int(said.argmax())],
+                     "accuracy": probes.accuracy[depth]}
+        stages.append({"name": depth, "shape": _shape(output), "flops": cost, "map": _map(output, channels),
+                       "probe": probe})
+    return stages
 
 
 def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> dict[nn.Module, tuple[Tensor, Tensor]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from mvit.benchmark.costs import machine
-from mvit.data.images import DataError, load_train_and_test
-from mvit.evaluation.accuracy import with_classes_of
+from mvit.data.images import DataError, Split
+from mvit.evaluation.images import images_of_run
 from mvit.export.int8 import compare, quantize
 from mvit.export.onnx_file import BATCHES, TOLERANCE, ExportError, export
 from mvit.inference.variants import UnavailableError
@@ -27,11 +27,10 @@ def write(file: Path, proto: "ModelProto") -> None:
     print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
 
 
-def write_int8(file: Path, float32: "ModelProto", model: MobileViT, data: str | None) -> None:
+def write_int8(file: Path, float32: "ModelProto", train: Split, test: Split) -> None:
     """Quantise, measure, write; what was measured goes beside it, as JSON."""
     import onnxruntime
 
-    train, test = (with_classes_of(model, split) for split in load_train_and_test(data, model.config.image_size))
     int8 = quantize(float32, train)
     result = compare(float32, int8, test)
     write(file, int8)
@@ -70,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
         write(file, proto)
         print(f"as in PyTorch to {TOLERANCE:g}, in batches of {', '.join(map(str, BATCHES))}")
         if options.int8:
-            write_int8(file.with_suffix(".int8.onnx"), proto, model, options.data)
+            train, _, test = images_of_run(options.checkpoint, model, options.data)
+            write_int8(file.with_suffix(".int8.onnx"), proto, train, test)
     except (CheckpointError, DataError, ExportError, UnavailableError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mvit.data.pictures import to_network_size
 from mvit.inference.familiarity import Familiarity, body
-from mvit.inference.variants import frozen, to_channels_last
+from mvit.inference.variants import fused_or_frozen, to_channels_last
 from mvit.model import MobileViT
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import read_json
@@ -63,7 +63,7 @@ class Classifier:
         self.familiarity = Familiarity.load(Path(checkpoint), self.model)
         size = self.model.config.image_size
         # Of the variants that need nothing but torch the fastest in mvit.benchmark.measuring; the same to 1e-4.
-        self._features = frozen(body(self.model), torch.zeros(1, 3, size, size))
+        self._features = fused_or_frozen(body(self.model), torch.zeros(1, 3, size, size))
         for _ in range(3):
             self(Image.new("RGB", (1, 1)))  # the first passes are slow: they set up what the others reuse
 

@@ -17,7 +17,7 @@ from mvit.storage.files import read_json, write_json, write_whole
 from mvit.storage.formats import FamiliarityRecord
 
 RECORD, BANK = "familiarity.json", "familiarity.safetensors"
-NEIGHBOUR = 5  # the distance to which of them counts
+NEIGHBOUR = 5  # the distance to which of them counts; of fewer, to the last
 
 
 def body(model: MobileViT) -> nn.Sequential:
@@ -46,7 +46,7 @@ class Familiarity:
         except (OSError, SafetensorError, KeyError, TypeError):
             return None
         numbers = all(isinstance(value, float | int) for value in (threshold, share))
-        fits = bank.ndim == 2 and bank.shape[1] == model.config.head_channels and len(bank) >= NEIGHBOUR
+        fits = bank.ndim == 2 and bank.shape[1] == model.config.head_channels and len(bank)
         return cls(bank, record) if numbers and fits else None
 
     def save(self, checkpoint: Path) -> None:
@@ -66,4 +66,4 @@ class Familiarity:
 def neighbour_distance(bank: Tensor, features: Tensor) -> Tensor:
     """The distance on the unit sphere from features (N, C) to the k-th nearest of a bank (M, C) that lies on it."""
     similarity = F.normalize(features) @ bank.T
-    return (2 - 2 * similarity.topk(NEIGHBOUR).values[:, -1]).clamp_min(0).sqrt()
+    return (2 - 2 * similarity.topk(min(NEIGHBOUR, len(bank))).values[:, -1]).clamp_min(0).sqrt()

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mvit.data.decoder import AT_ONCE, Reader
 from mvit.data.pictures import PictureError
-from mvit.data.reader import AT_ONCE, Reader
 from mvit.inference.classifier import as_pixels
 from mvit.model import MobileViT
 

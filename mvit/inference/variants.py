@@ -13,8 +13,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.overrides import TorchFunctionMode
+
+from mvit.inference.rewriting import OPSET, without_copies_for_heads
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -105,11 +109,63 @@ def frozen(model: nn.Module, example: Tensor) -> Forward:
 
     For inputs of the example's shape only.
     """
-    model = to_channels_last(fold_batchnorm(model, example))
-    example = example.contiguous(memory_format=torch.channels_last)
-    with torch.no_grad(), quiet():
-        traced = torch.jit.freeze(torch.jit.trace(model, example))
+    traced = _freeze(model, example)
     return lambda x: traced(x.contiguous(memory_format=torch.channels_last))
+
+
+def fused(model: nn.Module, example: Tensor) -> Forward:
+    """Frozen, and compiled by oneDNN's graph compiler, which is part of torch and needs no other.
+
+    A convolution and the activation behind it become one operator. And all convolutions are oneDNN's: torch itself
+    takes those of a single small map as matrix products on copies of it (``_slow_conv2d_forward``), which is slower.
+
+    Raises:
+        UnavailableError: there is no such compiler for this device, or it does not take this network.
+    """
+    if example.is_cuda or not torch.backends.mkldnn.is_available():
+        raise UnavailableError("oneDNN's graph compiler is for CPUs whose torch has oneDNN")
+    before = torch.jit.onednn_fusion_enabled()
+    torch.jit.enable_onednn_fusion(True)
+    try:
+        with _AttentionInParts():
+            traced = _freeze(model, example)
+        with torch.no_grad():
+            for _ in range(3):  # the first passes look at shapes, and compile
+                traced(example.contiguous(memory_format=torch.channels_last))
+    except RuntimeError as error:
+        raise UnavailableError(f"oneDNN's graph compiler does not take this network: {error}") from error
+    finally:
+        torch.jit.enable_onednn_fusion(before)
+    return lambda x: traced(x.contiguous(memory_format=torch.channels_last))
+
+
+def fused_or_frozen(model: nn.Module, example: Tensor) -> Forward:
+    """The fastest that there is without anything but torch."""
+    try:
+        return fused(model, example)
+    except UnavailableError:
+        return frozen(model, example)
+
+
+def _freeze(model: nn.Module, example: Tensor) -> torch.jit.ScriptModule:
+    model = to_channels_last(fold_batchnorm(model, example))
+    with torch.no_grad(), quiet():
+        traced: torch.jit.ScriptModule = torch.jit.freeze(
+            torch.jit.trace(model, example.contiguous(memory_format=torch.channels_last)))
+    return traced
+
+
+class _AttentionInParts(TorchFunctionMode):
+    """While it is entered, fused attention is two products and a softmax: faster for some dozens of tokens on a CPU."""
+
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
+        if function is F.scaled_dot_product_attention and len(args) == 3 and not kwargs and args[0].dim() == 4:
+            query, key, value = (x.flatten(0, 1) for x in args)  # (B heads, N, d): batched products want three axes
+            scale = int(query.shape[-1]) ** -0.5  # a number: while it is traced, a shape has tensors
+            weights = torch.bmm(scale * query, key.transpose(1, 2)).softmax(-1)
+            return torch.bmm(weights, value).unflatten(0, args[0].shape[:2])
+        return function(*args, **kwargs or {})
 
 
 def compiled(model: nn.Module, example: Tensor) -> Forward:
@@ -130,9 +186,25 @@ def onnx_runtime(model: nn.Module, example: Tensor) -> Forward:
     """Exported to ONNX and run by ONNX Runtime: pip install onnx onnxscript onnxruntime."""
     if example.is_cuda:
         raise UnavailableError("only ONNX Runtime's CPU build is used here")
-    session = onnx_session(to_onnx(copy.deepcopy(model).eval(), example))
+    proto = to_onnx(copy.deepcopy(model).eval(), example, opset_version=OPSET)
+    session = onnx_session(without_copies_for_heads(proto))
     (name,) = (argument.name for argument in session.get_inputs())
     return lambda x: torch.from_numpy(session.run(None, {name: x.numpy()})[0])
+
+
+def openvino(model: nn.Module, example: Tensor) -> Forward:
+    """The same file run by OpenVINO, in float32 also where the CPU has bfloat16: pip install openvino as well."""
+    if example.is_cuda:
+        raise UnavailableError("only OpenVINO's CPU plugin is used here")
+    try:
+        from openvino import Core
+    except ImportError as error:
+        raise UnavailableError("OpenVINO is not installed: pip install openvino") from error
+    core, proto = Core(), to_onnx(copy.deepcopy(model).eval(), example)
+    compiled_model = core.compile_model(core.read_model(proto.SerializeToString()), "CPU", {
+        "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads()})
+    return lambda x: torch.from_numpy(compiled_model(x.numpy())[0])
 
 
 def to_onnx(model: nn.Module, example: Tensor, **options: Any) -> "ModelProto":
@@ -159,7 +231,9 @@ def onnx_session(proto: "ModelProto") -> "InferenceSession":
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(  # its sum and LayerNorm in one takes longer than both (1.32, 256 x 32)
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"],
+        disabled_optimizers=["SkipLayerNormFusion"])
 
 
 # In the order of what they ask for.
@@ -169,7 +243,9 @@ VARIANTS: dict[str, Callable[[nn.Module, Tensor], Forward]] = {
     "folded": folded,
     "folded, channels_last": folded_channels_last,
     "frozen": frozen,
+    "fused": fused,
     "torch.compile": compiled,
     "ONNX Runtime": onnx_runtime,
+    "OpenVINO": openvino,
 }
-PYTORCH_VARIANTS = set(VARIANTS) - {"ONNX Runtime"}
+PYTORCH_VARIANTS = set(VARIANTS) - {"ONNX Runtime", "OpenVINO"}

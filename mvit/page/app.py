@@ -9,18 +9,17 @@ import torch
 from gradio.utils import LRUCache
 
 from mvit.benchmark.costs import count_parameters
-from mvit.data.examples import example_files
-from mvit.data.pictures import load_picture
 from mvit.documents.rendering import markdown
-from mvit.model import CheckpointError
+from mvit.model import CIFAR10_CLASSES, CheckpointError
 from mvit.page.attend import attend_endpoint
 from mvit.page.checkpoints import about, begun_with, choices, find_checkpoints, load_classifier, usable
 from mvit.page.classify import classify_tab, read_picture
 from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together
+from mvit.page.data import at_hand
 from mvit.page.efficiency import efficiency_tab, shipped_benchmark
 from mvit.page.events import AT_ONCE, LAST
+from mvit.page.examples import examples
 from mvit.page.measuring import stop_all
-from mvit.page.pictures import pack
 from mvit.page.serving import ServingError
 from mvit.page.theme import CSS, HEAD, THEME
 from mvit.page.training import training_figures, training_tab
@@ -46,12 +45,16 @@ def opened(checkpoint: str, request: gr.Request) -> tuple:
             gr.Dropdown(choices(), value=folder), training_figures(folder), *shipped_benchmark())
 
 
-def describe(checkpoint: str) -> tuple[str, str]:
-    """The page's heading and the task, as these weights have them, as Markdown."""
+def describe(checkpoint: str) -> tuple[str, str, str]:
+    """The page's title, its heading and the task, as these weights have them; the last two as Markdown."""
     model = usable(checkpoint).model
-    size, names = model.config.image_size, model.config.class_names
-    return (f"# A vision transformer with {count_parameters(model) / 1e6:.2f} M parameters\n"
-            f"MobileViT-XXS, trained on pictures of {size} × {size} pixels. {about(checkpoint)}",
+    config, parameters = model.config, count_parameters(model)
+    size, names = config.image_size, config.class_names
+    subject = "CIFAR-10" if names == CIFAR10_CLASSES else f"{len(names):,} classes"
+    count = f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters:,}"
+    return (f"{config.name} on {subject}",
+            f"# A vision transformer with {count} parameters\n"
+            f"{config.name}, trained on {subject}, pictures of {size} × {size} pixels. {about(checkpoint)}",
             f"Give it a picture; it says which of these it is: {', '.join(map(markdown, names[:MOST_NAMES]))}"
             + (f", and {len(names) - MOST_NAMES:,} more." if len(names) > MOST_NAMES else "."))
 
@@ -59,22 +62,23 @@ def describe(checkpoint: str) -> tuple[str, str]:
 def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
     """The page over these checkpoints, the first one chosen; over all that are shipped if none is named.
 
-    Data: a folder whose test split the weights were evaluated on, and whose pictures every visitor may see.
+    Data: a folder of pictures that weights were trained and evaluated on, and that every visitor may see.
 
     Raises:
         CheckpointError: there are none, or the first cannot be used.
     """
     begun_with[:] = checkpoints = checkpoints or find_checkpoints()
+    at_hand[:] = [data] if data else []
     if not checkpoints:
         raise CheckpointError(f"There are no weights in {CHECKPOINTS}: train some with python train.py.")
-    classifier = load_classifier(checkpoints[0])
-    heading, request = describe(str(checkpoints[0]))
+    load_classifier(checkpoints[0])
+    title, heading, request = describe(str(checkpoints[0]))
     shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
-    with gr.Blocks(title="MobileViT-XXS on CIFAR-10", analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        pixels = gr.Textbox(pack(classifier(load_picture(example_files()[0])).seen), visible=False)
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        pixels = gr.Textbox(examples(str(checkpoints[0])).pictures[0].pixels, visible=False)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
-                title = gr.Markdown(heading)
+                headed, titled = gr.Markdown(heading), gr.Textbox(title, visible=False)
             with gr.Column(scale=1, min_width=200):
                 checkpoint = gr.Dropdown(choices(), label="Weights", interactive=True, filterable=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
@@ -87,7 +91,7 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
             with gr.Tab("Efficiency", id="efficiency") as weigh_it:
                 costs = efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
-                figures = training_tab(checkpoint, data)
+                figures = training_tab(checkpoint)
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(opened, checkpoint, [tabs, pixels, checkpoint, figures, *costs], **AT_ONCE).then(
             None, js="() => mvit.followTabs()", api_visibility="private")
@@ -96,7 +100,8 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
         checkpoint.change(None, checkpoint, js=f"folder => mvit.weightsChosen(folder, {json.dumps(checkpoint.value)})",
                           api_visibility="private")
         checkpoint.change(training_figures, checkpoint, figures, **LAST)
-        checkpoint.change(describe, checkpoint, [title, task], **LAST)
+        checkpoint.change(describe, checkpoint, [titled, headed, task], **LAST)
+        titled.change(None, titled, js="title => { document.title = title }", api_visibility="private")
     # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which
     # takes longer than the network. Python looks it up where it is noted.
     for component in {type(block) for block in page.blocks.values()}:

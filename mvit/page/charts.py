@@ -3,6 +3,7 @@
 import io
 import itertools
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from mvit.storage.formats import Epoch, Evaluation
 BLUE, ORANGE = "#0072b2", "#d55e00"
 MOST_CLASSES, BARS = 30, 20  # of more classes than a matrix can show, as many bars as are read
 LONGEST = 24  # characters of a class's name
+LEAST_RANGE = 0.1  # of accuracies on an axis, so that its whole percents differ
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 
 
@@ -53,6 +55,8 @@ def image_file(draw: Callable[[Axes], None], width: float, height: float, path: 
         _figure(draw, width, height).savefig(path, dpi=200, facecolor="white")
 
 
+# A class may be written in letters that matplotlib's font lacks; the browser, which writes the text, has them.
+warnings.filterwarnings("ignore", "Glyph .* missing from font")
 _lock = threading.Lock()  # matplotlib's settings are the whole process's, and visitors come at once
 
 
@@ -79,15 +83,15 @@ def efficiency(models: Sequence[Point]) -> Draw:
     """The bubble chart: frames per second, accuracy, and parameters as the bubble's area.
 
     Args:
-        models: a record each of ``benchmark.json``, those with an accuracy; the first is ours.
+        models: a record each of ``benchmark.json``, those with an accuracy.
     """
     def draw(axes: Axes) -> None:
         labels: list[tuple[Point, str]] = []
-        for i, model in enumerate(models):
+        for model in models:
             quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
             text = f"{model['name']}\n{model['fps']:.0f} FPS, {_millions(model)}\n{model['accuracy']:.1%}{quoted}"
             labels.append((model, text))
-            _bubble(axes, model, color=(BLUE, ORANGE)[min(i, 1)], alpha=0.75)
+            _bubble(axes, model, color=ORANGE if model["name"].startswith("ResNet") else BLUE, alpha=0.75)
         for quoted_one, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
             text = (f"{quoted_one['name']}, published\n{quoted_one['fps']:.0f} FPS, {_millions(quoted_one)}\n"
                     f"{quoted_one['accuracy']:.1%} {quoted_one['what']}")
@@ -119,6 +123,9 @@ def _area(model: Point) -> float:
     return 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
 
 
+Place = tuple[Annotation, Bbox, float]  # a text as it is written, where, and what that costs by itself
+
+
 def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
     """Write each text above or below its bubble: of all the ways to do so, that with the least overlap."""
     assert isinstance(axes.figure, Figure)
@@ -129,34 +136,40 @@ def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
         x, y = axes.transData.transform((model["fps"], model["accuracy"]))
         radius = scale * _area(model) ** 0.5 / 2
         bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
-    inside = axes.get_window_extent()
-    choices = []  # for each label the best eight places by themselves: what is written, where, and what it costs
-    for model, text in labels:
-        places: list[tuple[Annotation, Bbox, float]] = []
-        for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
-            offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
-            note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
-                                 textcoords="offset points", va="bottom" if above else "top")
-            box = note.get_window_extent()
-            # Lost and covered area in square pixels, more of it where something is; a little for a later place.
-            cost = 10 * len(places) + box.width * box.height - _overlap(box, inside)
-            places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
-        places.sort(key=lambda place: place[2])
-        choices.append(places[:8])
-        for note, *_ in places[8:]:
-            note.remove()
+    choices = [_places(axes, model, text, bubbles) for model, text in labels]
+    for places, kept in zip(choices, _least_overlap(choices), strict=True):
+        for i, (note, *_) in enumerate(places):
+            if i != kept:
+                note.remove()
+
+
+def _places(axes: Axes, model: Point, text: str, bubbles: list[Bbox]) -> list[Place]:
+    """The eight places for a text that are the best by themselves."""
+    places: list[Place] = []
+    for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
+        offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
+        note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
+                             textcoords="offset points", va="bottom" if above else "top")
+        box = note.get_window_extent()
+        # Lost and covered area in square pixels, more of it where something is; a little for a later place.
+        cost = 10 * len(places) + box.width * box.height - _overlap(box, axes.get_window_extent())
+        places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
+    places.sort(key=lambda place: place[2])
+    for note, *_ in places[8:]:
+        note.remove()
+    return places[:8]
+
+
+def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
+    """For each text which of its places to take."""
     together = {(a, b): [[50 * _overlap(one, other) for _, other, _ in choices[b]] for _, one, _ in choices[a]]
-                for a, b in itertools.combinations(range(len(labels)), 2)}
+                for a, b in itertools.combinations(range(len(choices)), 2)}
 
     def badness(chosen: tuple[int, ...]) -> float:
         return (sum(places[i][2] for places, i in zip(choices, chosen, strict=True))
                 + sum(table[chosen[a]][chosen[b]] for (a, b), table in together.items()))
 
-    best = min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
-    for places, kept in zip(choices, best, strict=True):
-        for i, (note, *_) in enumerate(places):
-            if i != kept:
-                note.remove()
+    return min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
 
 
 def _overlap(a: Bbox, b: Bbox) -> float:
@@ -182,7 +195,8 @@ def curves(history: list[Epoch], quantity: str, before: int = 0) -> Draw:
         for name, side in zip(names, ("top", "bottom"), strict=True):   # the lower label below, so that they never meet
             values, color = [record[f"{name}_{quantity}"] for record in history], BLUE if name == "train" else ORANGE
             axes.plot(epochs, values, color=color, linewidth=2, marker="o" if len(epochs) == 1 else None)
-            axes.annotate(f" {name}", (epochs[-1], values[-1]), color=color, fontweight="bold", va=side)
+            axes.annotate(name, (epochs[-1], values[-1]), (5, 0), textcoords="offset points", color=color,
+                          fontweight="bold", va=side)
         if before:
             axes.axvline(before + 0.5, color=INK, alpha=0.6, linewidth=1, linestyle=(0, (4, 3)))
             height = 0.03 if quantity == "accuracy" else 0.93  # where the curves are not
@@ -191,10 +205,15 @@ def curves(history: list[Epoch], quantity: str, before: int = 0) -> Draw:
         axes.set_xlabel("epoch")
         axes.set_ylabel(quantity)
         axes.margins(y=0.12)
-        axes.set_xlim(min(epochs), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
+        axes.set_xlim(min(epochs) - 0.5 * (len(epochs) == 1), max(epochs) + 0.18 * (max(epochs) - min(epochs)) + 0.1)
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator("auto", integer=True, steps=[1, 2, 2.5, 5, 10]))
         axes.set_xticks([tick for tick in axes.get_xticks() if min(epochs) <= tick <= max(epochs)])
         if quantity == "accuracy":
+            low, high = axes.get_ylim()
+            if high - low < LEAST_RANGE:
+                low = min(max((low + high - LEAST_RANGE) / 2, -0.005), 1.005 - LEAST_RANGE)
+                axes.set_ylim(low, low + LEAST_RANGE)
+            axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator("auto", steps=[1, 2, 5, 10]))
             axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
     return draw
 
@@ -205,12 +224,13 @@ def class_bars(evaluation: Evaluation) -> Draw:
         accuracies = shown_classes(evaluation)
         bars = axes.barh(range(len(accuracies)), list(accuracies.values()), color=BLUE)
         axes.set_yticks(range(len(accuracies)), [_short(name) for name in accuracies])
-        axes.bar_label(bars, [f"{accuracy:.1%}" for accuracy in accuracies.values()], padding=3)
+        size = 10 if len(accuracies) <= 12 else 7
+        axes.bar_label(bars, [f"{accuracy:.1%}" for accuracy in accuracies.values()], padding=3, fontsize=size)
         axes.set_xlim(0, 1.15)
         axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
-        axes.tick_params("y", labelsize=10 if len(accuracies) <= 12 else 7)
+        axes.tick_params("y", labelsize=size)
     return draw
 
 
@@ -260,6 +280,7 @@ def _confusion_bars(evaluation: Evaluation) -> Draw:
             bar.set_gid(f"cell-{true}-{predicted}")
         axes.set_yticks(range(len(mistakes)), [f"{names[true]} → {names[said]}" for _, true, said in mistakes])
         axes.invert_yaxis()
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator("auto", integer=True))
         axes.set_xlabel("images")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)

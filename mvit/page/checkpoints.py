@@ -28,7 +28,8 @@ def choices() -> list[tuple[str, str]]:
 def about(checkpoint: str) -> str:
     """How weights came about and how good they are, in one sentence of Markdown, from their own records."""
     records, name = Records.read(Path(checkpoint)), Path(checkpoint).name
-    parts = [f"{len(records.history)} epochs"] if records.history else []
+    epochs = len(records.history)
+    parts = [f"{epochs} epoch{'s' * (epochs != 1)}"] if epochs else []
     if records.run:
         settings = records.run["settings"]
         means = {"AdamW": settings.get("optimizer") == "adamw", "Muon": settings.get("optimizer") == "muon",

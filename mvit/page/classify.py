@@ -6,13 +6,13 @@ from functools import partial
 
 import gradio as gr
 
-from mvit.data.examples import example_files, thumbnails
+from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError, enlarge, load_picture
-from mvit.data.reader import Reader
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import choices, usable
-from mvit.page.events import AT_ONCE, LAST
+from mvit.page.events import LAST
+from mvit.page.examples import examples, examples_under
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
 from mvit.page.why import why_section
 
@@ -47,7 +47,7 @@ def show_answer(file: str | None, checkpoint: str) -> tuple:
     new one. Without a file all is shown of the first example.
     """
     if not file:
-        answer = usable(checkpoint)(load_picture(example_files()[0]))
+        answer = usable(checkpoint)(load_picture(examples(checkpoint).pictures[0].file))
         return answer.confidences, enlarge(answer.seen), WELCOME, pack(answer.seen), gr.skip()
     begin = time.perf_counter()
     try:
@@ -85,12 +85,17 @@ def remark(answer: Answer, milliseconds: float) -> str:
 
 
 def compare(pixels: str, checkpoint: str) -> str:
-    """What the other weights on offer make of the same picture, as an HTML table; nothing where there are none."""
-    rows = []
+    """What other weights on offer, of the same classes, make of the same picture, as an HTML table; nothing where
+    there are none.
+    """
+    rows, names = [], usable(checkpoint).model.config.class_names
     for name, other in choices()[:MOST_COMPARED]:
         try:
-            said, confidence = usable(other)(unpack(pixels)).best
+            classifier = usable(other)
+            said, confidence = classifier(unpack(pixels)).best
         except gr.Error:
+            continue
+        if classifier.model.config.class_names != names:
             continue
         chosen = " (chosen)" if other == checkpoint else ""
         rows.append(f"<tr><th scope='row'>{html.escape(name)}{chosen}</th><td>{html.escape(said)}</td>"
@@ -109,13 +114,7 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
         with gr.Column(elem_id="picture"):
             picture = picture_input(label="Your picture", sources=["upload", "clipboard", "webcam"], height=340,
                                     buttons=[], alt_text="The picture you gave")
-            # gr.Examples would put a new gr.Image in the place of ours when one is chosen.
-            files = example_files()
-            examples = gr.Dataset(components=[picture], samples=[[file] for file in thumbnails()], type="index",
-                                  label="Or one of these", samples_per_page=12)
-            examples.click(files.__getitem__, examples, picture, **AT_ONCE)
-            gr.Markdown("Drawn by this page's own code (`mvit/data/examples.py`), except the tower, a photo that comes "
-                        "with Gradio and is none of the ten: see what the network says then.", elem_classes="note")
+            examples_under(picture, checkpoint)
         with gr.Column():
             label = gr.Label(confidences_of_example, num_top_classes=10, label="What the network thinks it is")
             with gr.Row():

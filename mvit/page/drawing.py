@@ -27,12 +27,13 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re
 
 
 def network_drawing(value: str | Data | None = None, experiment: Callable[[Any], dict] | None = None,
-                    examples: list[dict[str, str]] | None = None, own: str | None = None) -> gr.HTML:
+                    own: str | None = None) -> gr.HTML:
     """The drawing as a component, whose value is what :func:`describe_picture` makes, or that as JSON.
+
+    Pictures to choose from may come with it: ``examples``, each with ``name`` and ``url``.
 
     Args:
         experiment: answers {"subject", "change", "classes"} as :func:`experimented` does; without it there are none.
-        examples: pictures to choose from, each with ``name`` and ``url``.
         own: the selector of the button by which visitors give a picture of their own.
 
     Returns:
@@ -47,7 +48,7 @@ def network_drawing(value: str | Data | None = None, experiment: Callable[[Any],
     # The names of the events have to stand in quotes in js_on_load (gradio 6.31).
     load = "/* 'choose' */ networkDrawing.mount({element, props, watch, server, trigger, state: location.search})"
     return gr.HTML(value, html_template="<div class='network-drawing'></div>", js_on_load=load, apply_default_css=False,
-                   head=f"<script>{program()}</script>", server_functions=functions, examples=examples or [], own=own)
+                   head=f"<script>{program()}</script>", server_functions=functions, own=own)
 
 
 def describe_picture(classifier: Classifier, seen: Any, probes: Probes | None = None, costs: Costs | None = None,

@@ -6,7 +6,6 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,11 @@ import gradio as gr
 import torch
 from PIL import Image
 
-from mvit.data.folders import picture_files
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.inference.classifier import as_pixels
-from mvit.model import MobileViT
 from mvit.page.charts import MOST_CLASSES
 from mvit.page.checkpoints import usable
+from mvit.page.data import NotAtHandError, evaluated_pictures
 from mvit.page.events import LAST
 from mvit.page.pictures import as_png
 from mvit.storage.checkpoint import Records
@@ -29,8 +27,6 @@ from mvit.storage.formats import Evaluation
 
 SHOWN, SIDE = 24, 96  # pictures, and their side in pixels at most
 MOST, SECONDS = 1000, 10  # of a class: how many pictures are classified for an answer, and for how long
-NOT_AT_HAND = ("The pictures behind this are not at hand: start the page with <code>python demo.py --data PATH</code>, "
-               "the folder with test/ that these weights were evaluated on.")
 WORKING = "The pictures of another cell are being looked for: please try again in a moment."
 
 # A click chooses a cell, and so do Enter and Space; the arrow keys go from one to the next, over empty ones.
@@ -86,61 +82,42 @@ def _words(evaluation: Evaluation, row: int, column: int, count: int) -> str:
     return f"{names[row]} {f'taken for {names[column]}' if row != column else 'known as such'}, {pictures}"
 
 
-def show_chosen(event: gr.EventData, checkpoint: str, data: Path | None) -> str:
+def show_chosen(event: gr.EventData, checkpoint: str) -> str:
     """The pictures behind the cell that was chosen, as HTML, or in a sentence why they cannot be shown."""
-    model = usable(checkpoint).model
-    records = Records.read(Path(checkpoint))
-    evaluation, cell = records.evaluation, event._data.get("cell")
+    usable(checkpoint)
+    evaluation, cell = Records.read(Path(checkpoint)).evaluation, event._data.get("cell")
     classes = len(evaluation["class_names"]) if evaluation else 0
     if not evaluation or not (isinstance(cell, list) and len(cell) == 2
                               and all(type(label) is int and 0 <= label < classes for label in cell)):
         raise gr.Error("These weights have no such cell. Load the page again.", print_exception=False)
     row, column = cell
     words = _words(evaluation, row, column, evaluation["confusion_matrix"][row][column])
-    found, pictures = _behind(model, checkpoint, records, data, row, column)
+    found, pictures = _behind(checkpoint, row, column)
     return f"<p><b>{html.escape(words)}.</b> {found}</p><div class='pictures'>{''.join(pictures)}</div>"
 
 
-def _behind(model: MobileViT, checkpoint: str, records: Records, data: Path | None, row: int,
-            column: int) -> tuple[str, list[str]]:
+def _behind(checkpoint: str, row: int, column: int) -> tuple[str, list[str]]:
     """(in a sentence what is shown, or why nothing is; the pictures), as HTML."""
-    evaluation, split = records.evaluation, next(reversed(records.evaluations))
-    assert evaluation
-    name, images = evaluation["class_names"][row], sum(evaluation["confusion_matrix"][row])
-    if data is None:
-        return NOT_AT_HAND, []
-    if split != "test":
-        return "They are training images that were held out; only those of a test split can be shown.", []
-    folder = class_folder(data / split, name)
-    files = list(picture_files(folder, _leave_out)) if folder else []
-    if len(files) != images or tuple(evaluation["class_names"]) != model.config.class_names:
-        return (f"The folder that the page was started with has {len(files):,} pictures of {html.escape(name)} in "
-                f"{split}/ and not {images:,}: these weights were evaluated on another.", [])
     if not _looking.acquire(blocking=False):
         return WORKING, []
     try:
+        pictures = evaluated_pictures(checkpoint)
+        files = [pictures.files[i] for i in (pictures.labels == row).nonzero()[:, 0].tolist()]
         found = _classified(checkpoint, version(Path(checkpoint)), tuple(files[:MOST]))
+    except NotAtHandError as why:
+        return str(why), []
     finally:
         _looking.release()
     chosen = sorted((i for i, answer in enumerate(found.answers) if answer == column),
                     key=lambda i: -found.confidences[i])
     looked = f" Of its {len(files):,} the first {len(found.files):,} were looked at." * (len(found.files) < len(files))
     most = f" The {SHOWN} most confident of them are shown." if len(chosen) > SHOWN else ""
+    size = usable(checkpoint).model.config.image_size
     return (f"Found here: {len(chosen):,}.{most}{looked}",
-            [_figure(found.files[i], found.confidences[i], model.config.image_size) for i in chosen[:SHOWN]])
+            [_figure(found.files[i], found.confidences[i], size) for i in chosen[:SHOWN]])
 
 
 _looking = threading.Lock()  # one at a time: the others' threads are for all else that visitors do
-
-
-def class_folder(split: Path, name: str) -> Path | None:
-    """A class's own folder in that of a split; a name that leads elsewhere is none."""
-    with os.scandir(split) as entries:
-        return next((Path(entry.path) for entry in entries if entry.name == name and entry.is_dir()), None)
-
-
-def _leave_out(_: OSError) -> None:
-    """A folder that cannot be read: its pictures will be missing from the count."""
 
 
 @lru_cache(64)
@@ -180,17 +157,10 @@ def _figure(file: str, confidence: float, size: int) -> str:
             f"<figcaption>{confidence:.1%}</figcaption></figure>")
 
 
-def mistakes_under(figures: gr.HTML, checkpoint: gr.Dropdown, data: Path | None) -> None:
+def mistakes_under(figures: gr.HTML, checkpoint: gr.Dropdown) -> None:
     """Under the charts: what is behind the cell that is chosen in them, until other weights are chosen."""
     gr.Markdown("Choose a cell of the confusion matrix (of many classes, a bar) to see the pictures behind it.",
                 elem_classes="note")
     shown = gr.HTML(elem_id="behind")
-    figures.click(_shower(data), checkpoint, shown, **LAST)
+    figures.click(show_chosen, checkpoint, shown, **LAST)
     checkpoint.change(lambda: "", None, shown, **LAST)
-
-
-def _shower(data: Path | None) -> Callable[[gr.EventData, str], str]:
-    def show(event: gr.EventData, checkpoint: str) -> str:
-        return show_chosen(event, checkpoint, data)
-
-    return show

@@ -33,8 +33,9 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
                 begun = (f" Epochs 1 to {records.epochs_before} are another run's, with other settings: the commands "
                          "of both are in the weights' card.")
             for quantity in ("accuracy", "loss"):
-                words = (f"{quantity} by epoch, after {last['epoch']} epochs: train {last[f'train_{quantity}']:.3f}, "
-                         f"{records.watched} {last[f'{records.watched}_{quantity}']:.3f}")
+                words = (f"{quantity} by epoch, after {last['epoch']} epoch{'s' * (last['epoch'] != 1)}: train "
+                         f"{last[f'train_{quantity}']:.3f}, {records.watched} "
+                         f"{last[f'{records.watched}_{quantity}']:.3f}")
                 figures.append((quantity.capitalize(), charts.svg(
                     charts.curves(history, quantity, records.epochs_before), 4.6, 3.2, words)))
         if evaluation:
@@ -42,7 +43,8 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
             many = len(evaluation["class_names"]) > charts.MOST_CLASSES
             lowest = f": the {charts.BARS} lowest" if many else ""
             title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}{lowest}"
-            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 4.6 if many else 3.6, words)))
+            height = 3.6 if len(evaluation["class_names"]) <= 12 else 4.6
+            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, height, words)))
             title = "Most confused: true class → answer" if many else "Confusion matrix: percent of each true class"
             figures.append((title, choosable(charts.svg(charts.confusion(evaluation), 4.6, 4.6,
                                                         most_mistaken(evaluation)), evaluation)))
@@ -79,9 +81,9 @@ def _calibrated(evaluation: Evaluation | None) -> str:
             f"error {after:.1%}, without it {before:.1%}.")
 
 
-def training_tab(checkpoint: gr.Dropdown, data: Path | None) -> gr.HTML:
-    """What :func:`training_figures` fills; with the pictures of a data set's test split behind it, if that is given."""
+def training_tab(checkpoint: gr.Dropdown) -> gr.HTML:
+    """What :func:`training_figures` fills; with the pictures behind it, where they are at hand."""
     gr.Markdown("How these weights came to be, and what they get right and wrong.")
     figures = gr.HTML(js_on_load=CHOOSE)
-    mistakes_under(figures, checkpoint, data)
+    mistakes_under(figures, checkpoint)
     return figures

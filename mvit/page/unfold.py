@@ -1,23 +1,19 @@
 """The Unfold tab: the network drawn live, over an example, a picture of one's own, or the one that was classified."""
 
-import base64
-import io
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
-from mvit.data.examples import example_files
-from mvit.data.pictures import load_picture, to_network_size
+from mvit.data.pictures import to_network_size
 from mvit.explain.probes import Probes
 from mvit.page.checkpoints import choices, usable
 from mvit.page.classify import answer_to
 from mvit.page.crowd import made_once
 from mvit.page.drawing import describe_picture, experimented, network_drawing
 from mvit.page.events import LAST
+from mvit.page.examples import examples
 from mvit.page.pictures import pack, unpack
 from mvit.page.uploads import UNFIT
 from mvit.storage.checkpoint import read_costs
@@ -35,10 +31,12 @@ def described(pixels: str, checkpoint: str) -> str:
 def _described(pixels: str, checkpoint: str, _version: tuple) -> str:
     classifier = usable(checkpoint)
     size = classifier.model.config.image_size
-    example = next((name for name in names() if packed_example(name, size) == pixels), YOURS)
+    shown = examples(checkpoint).pictures
+    example = next((each.name for each in shown if each.pixels == pixels), YOURS)
     description = describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(checkpoint),
                                    read_costs(Path(checkpoint)), {"pixels": pixels, "checkpoint": checkpoint})
-    return json.dumps({**description, "example": example, "link": link(example, checkpoint)}, allow_nan=False)
+    return json.dumps({**description, "example": example, "link": link(example, checkpoint),
+                       "examples": [{"name": each.name, "url": each.small} for each in shown]}, allow_nan=False)
 
 
 def experiment(request: Any) -> dict:
@@ -64,15 +62,14 @@ def weights_named(name: str | None) -> str | None:
 
 
 def example_named(name: str | None, checkpoint: str) -> str | None:
-    """The example of that name, packed in the size of the weights' network; no name stands for the first."""
-    name = names()[0] if name is None else name
-    return packed_example(name, usable(checkpoint).model.config.image_size) if name in names() else None
+    """The weights' example of that name, packed in the size of their network; no name stands for the first."""
+    return next((each.pixels for each in examples(checkpoint).pictures if name in (None, each.name)), None)
 
 
 def link(example: str, checkpoint: str) -> dict[str, str | None]:
     """The names for an address of what is shown, None for what the page begins with."""
     folders = [folder for _, folder in choices()]
-    return {"example": None if example == names()[0] else example,
+    return {"example": None if example == examples(checkpoint).pictures[0].name else example,
             "weights": None if checkpoint == folders[0] else Path(checkpoint).name}
 
 
@@ -88,35 +85,9 @@ def own_picture(file: str, checkpoint: str) -> str:
     return pack(answer_to(file, checkpoint).seen)
 
 
-def names() -> list[str]:
-    """The examples' names."""
-    return [Path(file).stem for file in example_files()]
-
-
-@cache
-def packed_example(name: str, size: int) -> str:
-    """An example in a network's size, packed."""
-    return pack(to_network_size(_example(name), size))
-
-
-def _example(name: str) -> Image.Image:
-    return load_picture(example_files()[names().index(name)])
-
-
-@cache
-def small_examples() -> list[dict[str, str]]:
-    """The examples as the drawing offers them: name, and a small picture as an address of its own."""
-    small = []
-    for name in names():
-        buffer = io.BytesIO()
-        to_network_size(_example(name), 64).save(buffer, "WEBP", quality=70)
-        small.append({"name": name, "url": f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"})
-    return small
-
-
 def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """The drawing, which follows the picture and the weights while its tab is open."""
-    drawing = network_drawing(None, experiment, examples=small_examples(), own="#own-picture")
+    drawing = network_drawing(None, experiment, own="#own-picture")
     own = gr.UploadButton("A picture of your own", file_types=["image"], size="sm", elem_id="own-picture")
     own.upload(own_picture, [own, checkpoint], pixels, **LAST)
     drawing.choose(choose, None, [pixels, checkpoint], **LAST)

@@ -28,10 +28,10 @@ def explain_class(name: Any, pixels: str, checkpoint: str) -> tuple[Image.Image,
     H, W = heat.shape
     shown, most, total = f"“{html.escape(name)}”", heat.max().item(), heat.sum().item()
     words = (f"Bright is where the network finds what speaks for {shown} (Grad-CAM). Each of the {H} × {W} tokens of "
-             f"its last feature map adds to the logit of {shown} or takes away: the brightest adds {most:.2f}, all "
-             f"that add {total:.1f} together. Those that take away are as dark as those that do neither. A token also "
-             "knows what is around it and, by attention, elsewhere: the map shows where evidence is found, not what it "
-             "is, nor that the answer is right.")
+             f"its last feature map adds to the logit of {shown} or takes away: the brightest adds {_short(most)}, "
+             f"all that add {_short(total)} together. Those that take away are as dark as those that do neither. A "
+             "token also knows what is around it and, by attention, elsewhere: the map shows where evidence is found, "
+             "not what it is, nor that the answer is right.")
     if not most:
         words = f"Nothing in this picture speaks for {shown}: no token of the last feature map adds to its logit."
     return gradcam_figure(seen, heat), colour_bar(most), words
@@ -39,9 +39,14 @@ def explain_class(name: Any, pixels: str, checkpoint: str) -> tuple[Image.Image,
 
 def colour_bar(most: float) -> str:
     """What the map's colours stand for, from nothing to the most that a token adds, as HTML."""
-    return (f"<div class='colour-bar' role='img' aria-label='Colours from dark, 0, to bright, {most:.2f}'>"
+    return (f"<div class='colour-bar' role='img' aria-label='Colours from dark, 0, to bright, {_short(most)}'>"
             "<span>0</span>"
-            f"<i style='background: linear-gradient(90deg, {SCALE})'></i><span>{most:.2f}</span></div>")
+            f"<i style='background: linear-gradient(90deg, {SCALE})'></i><span>{_short(most)}</span></div>")
+
+
+def _short(logit: float) -> str:
+    """Two decimals, or two digits of what is small, as in a network that has hardly begun to learn."""
+    return f"{logit:.2f}" if logit >= 0.1 else f"{logit:.2g}"
 
 
 def explain_answer(confidences: dict[str, float] | None, pixels: str, checkpoint: str) -> tuple:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from mvit.storage.files import read_json, write_json
-from mvit.storage.formats import About, Costs, Epoch, Evaluation
+from mvit.storage.formats import About, CanonicalEstimate, Costs, Epoch, Evaluation
 
 INTERVENTIONS = "interventions.json"
+CANONICAL = "canonical.json"
 
 
 def _is_history(content: object) -> bool:
@@ -124,6 +125,19 @@ def commands_of(run: About | None) -> list[str]:
         return []
     before = [command for earlier in run.get("earlier", {}).values() for command in commands_of(earlier)]
     return [*dict.fromkeys(before), run["command"]]
+
+
+def _is_estimate(content: object) -> bool:
+    return (isinstance(content, dict) and isinstance(content.get("accuracy"), float)
+            and isinstance(content.get("accuracy_interval_95"), list) and len(content["accuracy_interval_95"]) == 2
+            and all(isinstance(content.get(name), float) for name in
+                    ("test_accuracy", "held_out_accuracy", "held_out_accuracy_as_jpeg")))
+
+
+def read_canonical(folder: Path) -> CanonicalEstimate | None:
+    """A checkpoint's accuracy on canonical pixels, estimated; None where nobody did, or the file is another's."""
+    content = read_json(folder / CANONICAL)
+    return content if _is_estimate(content) else None
 
 
 def read_costs(folder: Path) -> Costs | None:

@@ -103,6 +103,7 @@ class Measurement(TypedDict):
     flops: int
     accuracy: float | None
     accuracy_source: str | None
+    accuracy_interval_95: NotRequired[tuple[float, float] | None]  # where it is measured
     fps: float
     latency_p50_ms: float
     latency_p95_ms: float
@@ -116,6 +117,7 @@ class Ratio(TypedDict):
 
     kind: str
     device: str
+    per_core: bool  # both with one thread; else each with the better number of threads
     against: str
     ratio: float
     ours: str
@@ -181,6 +183,38 @@ class TrainingSpeed(TypedDict):
     ratio: dict[str, float]
     minutes_for_20_epochs: dict[str, float]
     step: dict[str, float]
+
+
+class RivalSpeed(TypedDict):
+    """How fast networks are trained by our loop on one machine, by checkpoint; and in which precision, the faster."""
+
+    machine: str
+    threads: int
+    torch: str
+    date: str
+    batch_size: int
+    rounds: int
+    steps: int
+    images_per_second: dict[str, float]
+    bfloat16: dict[str, bool]
+
+
+# --------------------------------------------------------------------------- canonical.json
+
+
+class CanonicalEstimate(TypedDict):
+    """``canonical.json``: accuracy on the canonical test images, estimated, and from which accuracies."""
+
+    accuracy: float
+    accuracy_interval_95: tuple[float, float]
+    test: str
+    test_accuracy: float
+    held_out: str
+    held_out_accuracy: float
+    held_out_accuracy_as_jpeg: float
+    jpeg: str
+    date: str
+    torch: str
 
 
 # --------------------------------------------------------------------------- interventions.json

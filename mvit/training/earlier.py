@@ -10,6 +10,7 @@ import torch
 from mvit.data.images import Split, mean_and_std
 from mvit.inference.variants import fold_batchnorm, to_channels_last
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
+from mvit.networks.compared import Network
 from mvit.storage.checkpoint import Records
 from mvit.storage.formats import About, Epoch
 from mvit.training.settings import Settings, TrainingError
@@ -46,7 +47,7 @@ def load_earlier(role: str, folder: Path) -> MobileViT:
         raise TrainingError(f"The {role}: {error}") from error
 
 
-def check_alike(role: str, earlier: MobileViT, network: MobileViT, names: Iterable[str]) -> None:
+def check_alike(role: str, earlier: MobileViT, network: Network, names: Iterable[str]) -> None:
     """Raise a TrainingError where these fields of their configurations are not equal."""
     for name in names:
         ours, its = getattr(network.config, name), getattr(earlier.config, name)
@@ -62,7 +63,7 @@ def check_watched(role: str, folder: Path, watched: Split) -> None:
         raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
 
 
-def load_teacher(network: MobileViT, settings: Settings, watched: Split) -> MobileViT:
+def load_teacher(network: Network, settings: Settings, watched: Split) -> MobileViT:
     """The network that the settings name as the teacher, ready to answer.
 
     It gets the student's images, normalized by the student's mean and deviation; its own are near them, for the same
@@ -97,7 +98,7 @@ def with_architecture(settings: Settings) -> Settings:
     return replace(settings, model={**changes, **(settings.model or {})})
 
 
-def begin_with(network: MobileViT, settings: Settings, train: Split, watched: Split) -> list[Epoch]:
+def begin_with(network: Network, settings: Settings, train: Split, watched: Split) -> list[Epoch]:
     """Give the network the weights that the settings name.
 
     Their run is continued where the classes and the training images are the same. Else it is fine-tuned: for other
@@ -114,7 +115,7 @@ def begin_with(network: MobileViT, settings: Settings, train: Split, watched: Sp
     check_alike("checkpoint", earlier, network, (f.name for f in fields(MobileViTConfig) if f.name not in OF_IMAGES))
     weights = earlier.state_dict()
     if earlier.config.class_names != network.config.class_names:
-        last = f"head.{len(network.head) - 1}."
+        last = f"head.{len(earlier.head) - 1}."
         weights |= {name: weight for name, weight in network.state_dict().items() if name.startswith(last)}
     network.load_state_dict(weights)
     same_classes = earlier.config.class_names == network.config.class_names

@@ -15,7 +15,8 @@ from mvit.data.augmentation import PADDING, crop_and_flip, rand_augment
 from mvit.data.images import Split
 from mvit.training.processes import Processes
 from mvit.training.report import progress, progress_bar
-from mvit.training.settings import Settings, learning_rate
+from mvit.training.schedule import learning_rate
+from mvit.training.settings import Settings
 from mvit.training.step import Step
 
 

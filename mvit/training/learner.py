@@ -8,6 +8,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mvit.inference.variants import to_channels_last
 from mvit.model import MobileViT
+from mvit.networks.compared import Network
 from mvit.training.optimizers import build_optimizers
 from mvit.training.processes import Processes
 from mvit.training.settings import Settings
@@ -31,7 +32,7 @@ class Learner:
         step: takes it one batch further.
     """
 
-    def __init__(self, network: MobileViT, settings: Settings, device: torch.device, processes: Processes,
+    def __init__(self, network: Network, settings: Settings, device: torch.device, processes: Processes,
                  teacher: MobileViT | None = None):
         self.network = to_channels_last(network).to(device)
         self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema),
@@ -43,11 +44,11 @@ class Learner:
                          settings.body_rate)
 
     @property
-    def shipped(self) -> MobileViT:
+    def shipped(self) -> Network:
         """The network that is watched and shipped: with the average of the weights, if there is one."""
         if self.averaged is None:
             return self.network
-        assert isinstance(self.averaged.module, MobileViT)  # a copy of the network
+        assert isinstance(self.averaged.module, Network)  # a copy of the network
         return self.averaged.module
 
     @property

@@ -8,7 +8,7 @@ import torch
 
 from mvit.data.images import Split
 from mvit.documents.rendering import markdown
-from mvit.model import MobileViT
+from mvit.networks.compared import Network
 from mvit.storage.files import ROOT
 from mvit.storage.formats import Epoch
 from mvit.training.settings import TrainingError
@@ -37,7 +37,7 @@ def open_log(checkpoint: Path, goes_on: bool) -> "SummaryWriter":
     return SummaryWriter(folder)
 
 
-def log_epoch(writer: "SummaryWriter", record: Epoch, network: MobileViT, watched: Split) -> None:
+def log_epoch(writer: "SummaryWriter", record: Epoch, network: Network, watched: Split) -> None:
     """Write an epoch's record in the history, and what the network says of some watched images."""
     epoch = record["epoch"]
     for name, value in record.items():
@@ -53,7 +53,7 @@ def log_epoch(writer: "SummaryWriter", record: Epoch, network: MobileViT, watche
 
 
 @torch.no_grad()
-def answers(network: MobileViT, examples: Split) -> str:
+def answers(network: Network, examples: Split) -> str:
     """What the network says of each image, and what is right, as a table in Markdown."""
     training = network.training
     confidence, said = network.eval().probabilities(network(network.normalize(examples.images))).max(1)

@@ -8,11 +8,13 @@ import torch
 from mvit.data.augmentation import PADDING
 from mvit.data.images import Split, mean_and_std
 from mvit.model import MobileViT, MobileViTConfig
+from mvit.networks.compared import Compared, ComparedConfig, Network
+from mvit.networks.stems import UnknownNetworkError
 from mvit.training.epoch import batches
-from mvit.training.settings import Settings, TrainingError
+from mvit.training.settings import OURS, Settings, TrainingError
 
 
-def build_network(settings: Settings, train: Split) -> MobileViT:
+def build_network(settings: Settings, train: Split) -> Network:
     """The untrained network for these settings and images.
 
     Raises:
@@ -27,19 +29,26 @@ def build_network(settings: Settings, train: Split) -> MobileViT:
         raise TrainingError(f"The class_names in --model are not the images' ({', '.join(train.class_names)}): leave "
                             "them out, they are the names of the folders.")
     torch.manual_seed(settings.seed)
-    return MobileViT(config)
+    return network_of(config)
 
 
-def network_config(settings: Settings, **of_images: Any) -> MobileViTConfig:
+def network_of(config: MobileViTConfig | ComparedConfig) -> Network:
+    return MobileViT(config) if isinstance(config, MobileViTConfig) else Compared(config)
+
+
+def network_config(settings: Settings, **of_images: Any) -> MobileViTConfig | ComparedConfig:
     """What the network of these settings is built from; ``of_images`` are the fields that follow from the images.
 
     Raises:
         TrainingError: the settings name a field that there is not, or a value that no network can be built from.
     """
     try:
-        config = MobileViTConfig(**{**of_images, **(settings.model or {})})
+        config = (MobileViTConfig(**{**of_images, **(settings.model or {})}) if settings.network == OURS else
+                  ComparedConfig(settings.network, settings.stem, **of_images))
         with torch.device("meta"):
-            MobileViT(config)
+            network_of(config)
+    except (UnknownNetworkError, ImportError) as error:
+        raise TrainingError(str(error)) from error
     except (TypeError, ValueError) as error:
         raise TrainingError(f"These settings describe no MobileViT: {error}.") from error
     size = config.image_size
@@ -51,7 +60,7 @@ def network_config(settings: Settings, **of_images: Any) -> MobileViTConfig:
     return config
 
 
-def try_out(network: MobileViT, train: Split, settings: Settings) -> None:
+def try_out(network: Network, train: Split, settings: Settings) -> None:
     """One pass through a copy of the network with the images of the smallest step: what it cannot take is said now.
 
     Raises:

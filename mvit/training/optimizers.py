@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvit.model import MobileViT
+from mvit.networks.compared import Network
 
 OPTIMIZERS = ("adamw", "muon")
 
 
-def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight_decay: float,
+def build_optimizers(network: Network, kind: str, learning_rate: float, weight_decay: float,
                      decay_all: bool = True) -> list[torch.optim.Optimizer]:
     """The optimizers that together change every weight of the network once a step.
 
@@ -26,7 +26,7 @@ def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight
     """
     matrices = hidden_matrices(network) if kind == "muon" else []
     taken = {id(weight) for weight in matrices}
-    last = set(network.head[-1].parameters())
+    last = set(outer_layers(network)[1].parameters())
     groups: list[dict[str, Any]] = [
         {"params": [w for w in network.parameters() if id(w) not in taken and (w in last) == is_last
                     and (w.ndim > 1 or decay_all) == decayed], "body": not is_last,
@@ -40,14 +40,20 @@ def build_optimizers(network: MobileViT, kind: str, learning_rate: float, weight
     return optimizers
 
 
-def hidden_matrices(network: MobileViT) -> list[Tensor]:
+def hidden_matrices(network: Network) -> list[Tensor]:
     """Weights that mix channels, but for the first and the last layer's.
 
     A depthwise filter mixes none; and what is near pixels or classes is better left to AdamW (Jordan et al.).
     """
-    outer = (network.stem[0], network.head[-1])
+    outer = outer_layers(network)
     return [module.weight for module in network.modules() if module not in outer and (
         isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1))]
+
+
+def outer_layers(network: Network) -> tuple[nn.Module, nn.Module]:
+    """The first layer, a convolution of the pixels, and the last, which makes the logits."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    return layers[0], layers[-1]
 
 
 class Muon(torch.optim.Optimizer):

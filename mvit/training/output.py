@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from mvit.model import MobileViTConfig
+from mvit.networks.compared import ComparedConfig
 from mvit.storage.files import CHECKPOINTS, exchange, part_of, read_json, write_whole
 
 try:
@@ -21,9 +22,9 @@ except ImportError:  # Windows: two runs into one output are not noticed
     fcntl = None  # type: ignore[assignment]  # what is not there has no type of its own
 
 # In the order in which they get into a folder: what says that it is ours first, what nothing is loaded without last.
-CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "run.json",
-                    "probes.safetensors", "interventions.json", "familiarity.json", "familiarity.safetensors",
-                    "model.safetensors")
+CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "canonical.json",
+                    "run.json", "probes.safetensors", "interventions.json", "familiarity.json",
+                    "familiarity.safetensors", "model.safetensors")
 STATE_FILES = ("resume.pt", "history.json", "lock")
 
 
@@ -34,13 +35,14 @@ class OutputError(Exception):
 # --------------------------------------------------------------------------- which folders
 
 
-def checkpoint_folder(recipe: str, output: Path | None) -> Path:
-    """The folder that the checkpoint goes to; of a symbolic link its target, so that the link stays.
+def checkpoint_folder(name: str, output: Path | None) -> Path:
+    """The folder that the checkpoint of this name goes to, or the output; of a symbolic link its target, so that the
+    link stays.
 
     Raises:
         OutputError: it leads nowhere.
     """
-    named = output or CHECKPOINTS / recipe
+    named = output or CHECKPOINTS / name
     try:
         return named.resolve(strict=named.is_symlink())
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
@@ -87,10 +89,15 @@ def refuse_what_is_not_ours(checkpoint: Path, run: Path) -> None:
 def is_checkpoint(folder: Path) -> bool:
     """Whether its ``config.json`` is one that this program wrote. (The weights may be missing: see put_in_place.)"""
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or not config.keys() >= {"stem_channels", "stages", "class_names"}:
+    if not isinstance(config, dict):
         return False
     try:
-        MobileViTConfig(**config)
+        if config.keys() >= {"stem_channels", "stages", "class_names"}:
+            MobileViTConfig(**config)
+        elif config.keys() >= {"network", "stem", "class_names"}:
+            ComparedConfig(**config)
+        else:
+            return False
     except (TypeError, ValueError, AttributeError):
         return False
     return True

@@ -13,10 +13,15 @@ from safetensors.torch import save
 from mvit.data.images import Split
 from mvit.documents.card import model_card
 from mvit.evaluation.accuracy import calibrate, evaluate, loss_and_accuracy, predict
+from mvit.evaluation.canonical import can_estimate, estimate
+from mvit.evaluation.familiarity import familiarity
 from mvit.explain.probes import Probes, train_probes
+from mvit.inference.familiarity import Familiarity
 from mvit.model import MobileViT
+from mvit.networks.compared import Network
+from mvit.storage.checkpoint import CANONICAL
 from mvit.storage.files import write_json, write_text, write_whole
-from mvit.storage.formats import Epoch
+from mvit.storage.formats import Epoch, Evaluation
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
@@ -86,7 +91,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     Raises:
         TrainingError, DataError, OutputError: the run cannot start or go on.
     """
-    checkpoint = checkpoint_folder(settings.recipe, output)
+    checkpoint = checkpoint_folder(settings.checkpoint, output)
     folder = run_folder(checkpoint)
     if settings.teacher and Path(settings.teacher).resolve() == checkpoint:
         raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
@@ -163,14 +168,14 @@ def go_on(place: Place, data: str | None) -> Run:
     return begun
 
 
-def find_teacher(network: MobileViT, settings: Settings, splits: Splits) -> tuple[MobileViT | None, list[int] | None]:
+def find_teacher(network: Network, settings: Settings, splits: Splits) -> tuple[MobileViT | None, list[int] | None]:
     """The teacher and the checksums of its files; None if the settings name none."""
     if not settings.teacher:
         return None, None
     return load_teacher(network, settings, splits.watched), checksums(Path(settings.teacher))
 
 
-def under_way(place: Place, state: State, splits: Splits, network: MobileViT, teacher: MobileViT | None) -> Run:
+def under_way(place: Place, state: State, splits: Splits, network: Network, teacher: MobileViT | None) -> Run:
     """All of a run on its device."""
     if teacher:
         teacher = teacher.to(place.device)
@@ -258,11 +263,7 @@ def finish(run: Run) -> None:
             evaluations["test"] = evaluate(network, splits.test.to(place.device))
         if place.processes.first:
             save_checkpoint(network, staged)
-            records = run.state.records(evaluations)
-            records.write(staged)
-            make_probes(network.eval(), splits.train, splits.test or splits.watched).save(staged)
-            write_text(staged / "README.md",
-                       model_card(network, records, splits.train.name, place.device, place.checkpoint))
+            write_about(run, network, evaluations, staged)
             put_in_place(staged, place.checkpoint, place.folder)
             remove_run(place.folder)  # last: until then --resume finishes what is left
             print(f"Checkpoint: {place.checkpoint}")
@@ -271,13 +272,32 @@ def finish(run: Run) -> None:
                             f"{how_to_go_on(place.folder)}") from error
 
 
+def write_about(run: Run, network: Network, evaluations: dict[str, Evaluation], folder: Path) -> None:
+    """What stands beside the weights: the records, what the page shows of our network, the card."""
+    splits, records = run.splits, run.state.records(evaluations)
+    records.write(folder)
+    if can_estimate(splits.watched, evaluations.get("test")):
+        write_json(folder / CANONICAL, estimate(network, splits.watched, evaluations["test"]))
+    if isinstance(network, MobileViT):
+        make_probes(network.eval(), splits.train, splits.test or splits.watched).save(folder)
+        make_familiarity(network, splits).save(folder)
+    write_text(folder / "README.md", model_card(network, records, splits.train.name, run.place.device,
+                                                run.place.checkpoint, folder))
+
+
 def make_probes(network: MobileViT, train: Split, test: Split) -> Probes:
     """The page's linear probes, of at most so many images drawn at random that they take some seconds."""
     return train_probes(network, train.some(PROBED), test.some(PROBED).to(train.labels.device))
 
 
-def save_checkpoint(network: MobileViT, folder: Path) -> None:
-    """Write what :meth:`MobileViT.from_pretrained` reads.
+def make_familiarity(network: MobileViT, splits: Splits) -> Familiarity:
+    """What the page calls unusual. Images that were held out are counted where no others were left alone."""
+    held_out, test = (splits.watched, splits.test) if splits.test else (None, splits.watched)
+    return familiarity(network, splits.train, held_out, test.some(PROBED).to(splits.train.labels.device))
+
+
+def save_checkpoint(network: Network, folder: Path) -> None:
+    """Write a network's weights and configuration; ours is what :meth:`MobileViT.from_pretrained` reads.
 
     Not by ``save_pretrained``: safetensors makes a file that only its owner can read.
     """

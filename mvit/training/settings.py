@@ -1,22 +1,19 @@
 """All that decides how a run ends, besides the images: settings, and the recipes that are named sets of them."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mvit.networks.registry import folder_name
+from mvit.networks.stems import STEMS
 from mvit.training.optimizers import OPTIMIZERS
+from mvit.training.schedule import SCHEDULES
+
+OURS = "mobilevit_xxs"
 
 
 class TrainingError(Exception):
     """A run cannot start or go on; the message is one sentence for the person who started it."""
-
-
-# Share of the highest learning rate, by the share of the run that is over.
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
-}
 
 
 def option(default: Any, text: str, **more: Any) -> Any:
@@ -41,6 +38,11 @@ class Settings:
     """
 
     recipe: str = "reference"  # the named set of defaults, and the folder that the weights go to
+    network: str = option(
+        OURS, "what is trained; to be compared with ours: a classifier of torchvision's, such as resnet50, one of "
+        "timm's (an extra), such as timm/mobilevit_xxs, or tiniest", metavar="NAME")
+    stem: str = option("", "of another network, a ResNet; cifar: 3 x 3, stride 1, no pooling", choices=STEMS,
+                       shown="imagenet, as its library has it")
     epochs: int = option(20, "passes over the training images")
     batch_size: int = option(128, "images in a step, of all processes together")
     optimizer: str = option("adamw", "muon: for the matrices, with AdamW for the rest", choices=OPTIMIZERS)
@@ -106,11 +108,22 @@ class Settings:
             raise TrainingError("A teacher (--teacher) and its share of the target (--distillation) go together.")
         if not self.weights and (self.freeze_epochs or self.body_rate != 1):
             raise TrainingError("--freeze-epochs and --body-rate are for a network that begins with --weights.")
+        if self.network != OURS and (self.weights or self.model):
+            raise TrainingError(f"--weights and --model are for {OURS}, not for {self.network}.")
+        if self.network == OURS and self.stem:
+            raise TrainingError(f"--stem is for another --network than {OURS}; its own is a part of --model.")
         if not isinstance(self.model, dict | None):
             raise TrainingError("model must be an object, such as {\"stem_channels\": 24}.")
         for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in choices:
                 raise TrainingError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)}.")
+
+    @property
+    def checkpoint(self) -> str:
+        """The checkpoint's folder below ``checkpoints/``: the recipe's; of other networks apart, since the page offers
+        ours alone."""
+        return (self.recipe if self.network == OURS else
+                f"compared/{folder_name(self.network, self.stem, self.recipe)}")
 
     @property
     def watched(self) -> str:
@@ -132,11 +145,3 @@ RECIPES: dict[str, Settings] = {
     # 0.3 times three times the rate 62.9 %, frozen for five epochs of these 62.2 %, frozen to the end 56.9 %.
     "finetune": Settings(recipe="finetune", epochs=50, batch_size=32, schedule="cosine", weights="checkpoints/strong"),
 }
-
-
-def learning_rate(settings: Settings, epoch: float) -> float:
-    """The learning rate when ``epoch`` passes over the images (a fraction within one) are done."""
-    warmup = settings.warmup_epochs
-    if epoch < warmup:
-        return settings.learning_rate * epoch / warmup
-    return settings.learning_rate * SCHEDULES[settings.schedule]((epoch - warmup) / max(settings.epochs - warmup, 1e-9))

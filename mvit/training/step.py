@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from mvit.data.augmentation import cut_out
 from mvit.model import MobileViT
+from mvit.networks.compared import Network
 
 WARM_UP = 3  # steps before one is recorded: kernels are chosen and the optimizers' states made in them
 
@@ -103,7 +104,7 @@ class Step:
         world_size: processes that share each batch.
     """
 
-    def __init__(self, model: nn.Module, network: MobileViT, optimizers: list[torch.optim.Optimizer],
+    def __init__(self, model: nn.Module, network: Network, optimizers: list[torch.optim.Optimizer],
                  teacher: MobileViT | None = None, distillation: float = 0.0, label_smoothing: float = 0.0,
                  cutout: int = 0, bfloat16: bool = False, world_size: int = 1, body_rate: float = 1.0):
         self.model, self.network, self.optimizers, self.teacher = model, network, optimizers, teacher

@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from multiprocessing.connection import Connection
@@ -30,7 +30,7 @@ from tqdm import tqdm
 from mvit.benchmark.costs import machine
 from mvit.compat import torchvision
 from mvit.data.images import CIFAR10_SIZES, Split
-from mvit.model import MobileViT
+from mvit.networks.compared import Network
 from mvit.storage.formats import TrainingSpeed
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
@@ -62,7 +62,7 @@ def made_images(count: int) -> Split:
 class Pictures(Dataset[tuple[Tensor, int]]):
     """The images one by one, as PIL pictures through torchvision's transforms."""
 
-    def __init__(self, split: Split, network: MobileViT) -> None:
+    def __init__(self, split: Split, network: Network) -> None:
         transforms, config = torchvision.transforms, network.config
         self.images, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
         self.picture = transforms.functional.to_pil_image
@@ -78,7 +78,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(self.picture(self.images[index])), self.labels[index]
 
 
-def usual_epoch(network: MobileViT, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]],
+def usual_epoch(network: Network, optimizer: torch.optim.Optimizer, loader: DataLoader[tuple[Tensor, int]],
                 device: torch.device) -> None:
     """An epoch as most scripts have it: contiguous maps, a plain optimizer, worker processes that load PIL pictures."""
     network.train()
@@ -177,6 +177,32 @@ def _work(loop: str, processes: Processes, settings: Settings, device: torch.dev
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def started(ways: Mapping[str, tuple[str, int, Settings]], device: torch.device,
+            steps: int) -> Iterator[dict[str, Contestant]]:
+    """The contestants by name, each given by its loop, how many processes, and the settings; ended with the context."""
+    with contextlib.ExitStack() as ending:
+        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mvit-")))
+        contestants = {}
+        for name, (loop, count, settings) in ways.items():
+            contestants[name] = Contestant.start(loop, count, settings, device, steps, folder / f"meeting {name}")
+            ending.callback(contestants[name].end)
+        yield contestants
+
+
+def images_per_second(contestants: Mapping[str, Contestant], rounds: int, images: int) -> dict[str, float]:
+    """By the median of as many turns for each, one after the other, and one more that warms up.
+
+    Raises:
+        TrainingError: a process died.
+    """
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for _ in tqdm(range(rounds + 1), desc="rounds", disable=None):
+        for name, contestant in contestants.items():
+            times[name].append(contestant.ask("turn"))
+    return {name: images / statistics.median(found[1:]) for name, found in times.items()}
+
+
 def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -> TrainingSpeed:
     """All of them, turn by turn: what ``training_speed.json`` holds.
 
@@ -189,20 +215,11 @@ def compare(settings: Settings, device: torch.device, rounds: int, steps: int) -
     Raises:
         TrainingError: a process died.
     """
-    times: defaultdict[str, list[float]] = defaultdict(list)
-    with contextlib.ExitStack() as ending:
-        folder = Path(ending.enter_context(tempfile.TemporaryDirectory(prefix="mvit-")))
-        contestants = {}
-        for name, (loop, count) in CONTESTANTS.items():
-            if count == 1 or device.type == "cpu":
-                contestants[name] = Contestant.start(loop, count, settings, device, steps, folder / "meeting")
-                ending.callback(contestants[name].end)
-        for _ in tqdm(range(rounds + 1), desc="rounds", disable=None):
-            for name, contestant in contestants.items():
-                times[name].append(contestant.ask("turn"))
+    ways = {name: (loop, count, settings) for name, (loop, count) in CONTESTANTS.items()
+            if count == 1 or device.type == "cpu"}
+    with started(ways, device, steps) as contestants:
+        speed = images_per_second(contestants, rounds, settings.batch_size * steps)
         step = contestants["ours"].ask("profile")
-    images = settings.batch_size * steps
-    speed = {name: images / statistics.median(found[1:]) for name, found in times.items()}  # the first warms up
     return {
         "machine": machine(device),
         "threads": torch.get_num_threads(),

@@ -23,8 +23,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
+from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError
-from mvit.data.reader import Reader
 
 # 48 x 32 pixels: red, blue from column 16, the lower half green; HEVC. (What reads HEIC here writes none.)
 HEIC = base64.b64decode(

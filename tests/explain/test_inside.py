@@ -96,6 +96,7 @@ def test_probes_and_answer_are_the_network_s(strong, seen):
     for stage in data["stages"][:-1]:
         assert stage["probe"]["answer"] == pytest.approx(said[stage["name"]][0].tolist(), abs=1e-4)
         assert stage["probe"]["accuracy"] == probes.accuracy[stage["name"]]
+        assert stage["probe"]["says"] == strong.config.class_names[said[stage["name"]][0].argmax()]
     with torch.inference_mode():
         answer = strong.probabilities(strong(strong.normalize(as_pixels(seen))))[0]
     assert data["answer"] == pytest.approx(answer.tolist(), abs=1e-5)

@@ -11,8 +11,8 @@ from PIL import Image
 from mvit import MobileViT
 from mvit.commands import familiarity as command
 from mvit.data.images import Split, hold_out, load_split
-from mvit.data.strangers import Strangers, strangers
-from mvit.evaluation.familiarity import SHARE, USED, auroc, calibration, familiarity, pooled, scores, tell
+from mvit.data.out_of_distribution import Strangers, strangers
+from mvit.evaluation.familiarity import SHARE, USED, auroc, familiarity, pooled, scores, tell
 from mvit.inference.classifier import Classifier
 from mvit.inference.familiarity import BANK, RECORD, Familiarity, body, neighbour_distance
 from mvit.storage.files import CHECKPOINTS
@@ -98,7 +98,7 @@ def test_auroc_agrees_with_scikit_learn():
 
 
 def test_strangers_are_pictures_and_the_same_at_every_call(monkeypatch):
-    monkeypatch.setattr("mvit.data.strangers.MADE", 4)
+    monkeypatch.setattr("mvit.data.out_of_distribution.MADE", 4)
     sets, again = strangers(32), strangers(32)
     assert len({each.name for each in sets}) == len(sets)
     assert {each.chosen_by for each in sets} == {True, False}
@@ -110,8 +110,8 @@ def test_strangers_are_pictures_and_the_same_at_every_call(monkeypatch):
 
 
 def test_without_the_packages_there_are_fewer_strangers(monkeypatch):
-    monkeypatch.setattr("mvit.data.strangers.MADE", 4)
-    monkeypatch.setattr("mvit.data.strangers.find_spec", lambda name: None)
+    monkeypatch.setattr("mvit.data.out_of_distribution.MADE", 4)
+    monkeypatch.setattr("mvit.data.out_of_distribution.find_spec", lambda name: None)
     names = [each.name for each in strangers(32)]
     assert "text" in names
     assert not [name for name in names if "scikit" in name]
@@ -123,8 +123,7 @@ def test_without_the_packages_there_are_fewer_strangers(monkeypatch):
 def test_the_threshold_is_set_by_held_out_images_and_test_images_are_only_counted(tiny):
     model = MobileViT(tiny).eval()
     train, held_out = hold_out(split("train", 400, 0), 100)
-    first, other_test = (familiarity(model, train, held_out, pooled(model, noise(200, seed)), "test", []).record
-                         for seed in (1, 2))
+    first, other_test = (familiarity(model, train, held_out, split("test", 200, seed)).record for seed in (1, 2))
     assert first["calibrated_share"] == SHARE
     assert first["threshold"] == other_test["threshold"]
     assert "held out" in first["calibrated_on"]
@@ -132,13 +131,22 @@ def test_the_threshold_is_set_by_held_out_images_and_test_images_are_only_counte
     assert 0 <= first["test_share_interval_95"][0] <= first["test_share"] <= first["test_share_interval_95"][1]
 
 
-def test_where_nothing_was_held_out_other_images_than_the_bank_s_set_it(tiny):
-    train = split("train", 400, 0)
-    chosen = calibration(train, None)
-    pixels = {image.numpy().tobytes() for image in chosen.images.images}
-    assert not pixels & {image.numpy().tobytes() for image in chosen.rest.images}
-    assert len(chosen.images) + len(chosen.rest) == len(train)
-    assert "trained on, as none were held out" in chosen.name
+def test_where_nothing_was_held_out_half_of_the_test_images_set_it_and_the_others_are_counted(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr("mvit.evaluation.familiarity.pooled",
+                        lambda model, images: asked.append(images) or pooled(model, images))
+    train, test = split("train", 100, 0), split("test", 41, 1)
+    record = familiarity(MobileViT(tiny).eval(), train, None, test).record
+    _, calibrated, counted = ({image.numpy().tobytes() for image in images} for images in asked)
+    assert (record["calibrated_images"], record["test_images"]) == (len(calibrated), len(counted)) == (20, 21)
+    assert calibrated | counted == {image.numpy().tobytes() for image in test.images}
+    assert "as none were held out" in record["calibrated_on"]
+
+
+def test_three_images_are_enough(tiny):
+    model = MobileViT(tiny).eval()
+    made = familiarity(model, split("train", 3, 0), None, split("test", 2, 1))
+    assert made.distance(pooled(model, noise(4, 2))).isfinite().all()
 
 
 def test_what_differs_is_told_apart(tiny, monkeypatch):
@@ -149,7 +157,7 @@ def test_what_differs_is_told_apart(tiny, monkeypatch):
     dark[:, 0, 0, 0] = 255
     sets = [Strangers("dark", True, dark, torch.arange(12) // 4), Strangers("noise", False, noise(50, 3),
                                                                            torch.arange(50))]
-    dark_ones, as_before = tell(model, train, noise(100, 1)[:, 0, 0, :8] / 255, sets, "another")
+    dark_ones, as_before = tell(model, train, split("test", 100, 1), sets, "another")
     assert dark_ones["auroc"][USED][0] == 1
     assert dark_ones["auroc"]["Mahalanobis"][0] > 0.9
     assert (dark_ones["images"], dark_ones["sources"], dark_ones["network"]) == (12, 3, "another")
@@ -165,12 +173,15 @@ def test_the_command_makes_what_the_classifier_uses(checkpoint, folder, capsys):
     assert command.main([str(checkpoint), "--data", str(folder)]) == 0
     assert "Unusual beyond" in capsys.readouterr().out
     record = json.loads((checkpoint / RECORD).read_text())
-    assert "trained on, as none were held out" in record["calibrated_on"]
+    assert "as none were held out" in record["calibrated_on"]
     assert record["told"] == []
     classifier = Classifier(checkpoint)
     test = load_split(folder, "test")
     unusual = classifier.familiarity.unusual(pooled(classifier.model, test.images))
-    assert unusual.double().mean().item() == pytest.approx(record["test_share"])
+    assert record["test_images"] == len(test) // 2
+    counted = test.some(len(test)).images[len(test) // 2:]
+    assert classifier.familiarity.unusual(pooled(classifier.model, counted)).double().mean().item() == pytest.approx(
+        record["test_share"])
     picture = Image.fromarray(test.images[0].permute(1, 2, 0).numpy())
     assert (classifier(picture).unusual is None) == (not unusual[0])
     classifier.familiarity.record["threshold"] = -1

@@ -35,7 +35,7 @@ def uploads_folder(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def running(log: Path, *before: str, **variables: str):
+def running(log: Path, *before: str, options: tuple[str, ...] = (), **variables: str):
     """``python demo.py`` on a free port, in a session of its own, what it says in a file: (address, process)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -43,8 +43,8 @@ def running(log: Path, *before: str, **variables: str):
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", **variables}
     begin = time.monotonic()
     with open(log, "w") as stream:
-        process = subprocess.Popen([*before, sys.executable, "demo.py"], cwd=ROOT, env=environment, stdout=stream,
-                                   stderr=stream, start_new_session=True)
+        process = subprocess.Popen([*before, sys.executable, "demo.py", *options], cwd=ROOT, env=environment,
+                                   stdout=stream, stderr=stream, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
         while not answers(address):

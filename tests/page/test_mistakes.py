@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -14,10 +13,10 @@ from PIL import Image
 import demo
 from mvit.data.pictures import load_picture
 from mvit.page import charts, checkpoints, mistakes
+from mvit.page import data as page_data
 from mvit.page.checkpoints import load_classifier
-from mvit.page.mistakes import NOT_AT_HAND, WORKING, choosable, show_chosen
+from mvit.page.mistakes import WORKING, choosable, show_chosen
 from mvit.page.training import training_figures
-from mvit.storage.checkpoint import Records
 from tests.page.conftest import REFERENCE
 
 
@@ -30,7 +29,6 @@ def data(tmp_path_factory, drawn) -> Path:
         shutil.copy(drawn[name], root / "test" / name / f"{name} <b>.png")
     for i in range(3):
         Image.open(drawn["ship"]).rotate(2 * i).save(root / "test" / "cat" / f"ship{i}.png")
-    (root / "test" / "dog").mkdir()
     (root / "train" / "dog").mkdir(parents=True)
     shutil.copy(drawn["dog"], root / "train" / "dog" / "dog.png")
     shutil.copy(drawn["dog"], root / "dog.png")
@@ -52,9 +50,10 @@ def weights(tmp_path_factory, data) -> Path:
 
 
 @pytest.fixture
-def evaluated(weights, monkeypatch) -> str:
-    """The same, on offer."""
+def evaluated(weights, data, monkeypatch) -> str:
+    """The same, on offer, with the folder at hand."""
     monkeypatch.setattr(checkpoints, "begun_with", [weights])
+    monkeypatch.setattr(page_data, "at_hand", [data])
     return str(weights)
 
 
@@ -70,66 +69,72 @@ def chosen(cell: object) -> gr.EventData:
 CAT, DOG, SHIP = 3, 5, 8
 
 
-def test_a_cell_shows_its_pictures_and_no_others(evaluated, data):
-    answer = show_chosen(chosen([CAT, SHIP]), evaluated, data)
+def test_a_cell_shows_its_pictures_and_no_others(evaluated):
+    answer = show_chosen(chosen([CAT, SHIP]), evaluated)
     assert "cat taken for ship, 3 pictures" in answer and "Found here: 3." in answer
     assert sorted(re.findall(r"alt='(.*?)'", answer)) == ["ship0.png", "ship1.png", "ship2.png"]
     shares = [float(share) for share in re.findall(r"<figcaption>([\d.]+)%", answer)]
     assert shares == sorted(shares, reverse=True)
-    own = show_chosen(chosen([CAT, CAT]), evaluated, data)
+    own = show_chosen(chosen([CAT, CAT]), evaluated)
     assert re.findall(r"alt='(.*?)'", own) == ["cat &lt;b&gt;.png"]
-    assert "<img" not in show_chosen(chosen([CAT, DOG]), evaluated, data)
-    assert "Found here: 0." in show_chosen(chosen([CAT, DOG]), evaluated, data)
+    assert "<img" not in show_chosen(chosen([CAT, DOG]), evaluated)
+    assert "Found here: 0." in show_chosen(chosen([CAT, DOG]), evaluated)
 
 
-def test_without_the_folder_a_sentence_says_how_to_name_it(evaluated):
-    answer = show_chosen(chosen([CAT, SHIP]), evaluated, None)
-    assert NOT_AT_HAND in answer and "<img" not in answer
+def test_without_the_folder_a_sentence_says_how_to_name_it(evaluated, monkeypatch):
+    monkeypatch.setattr(page_data, "at_hand", [])
+    answer = show_chosen(chosen([CAT, SHIP]), evaluated)
+    assert page_data.NONE in answer and "<img" not in answer
 
 
-def test_another_folder_than_the_evaluated_one_is_not_shown(evaluated, data, tmp_path):
+def test_another_folder_than_the_evaluated_one_is_not_shown(evaluated, data, tmp_path, monkeypatch):
     shutil.copytree(data, tmp_path / "other")
     (tmp_path / "other" / "test" / "cat" / "ship0.png").unlink()
-    answer = show_chosen(chosen([CAT, SHIP]), evaluated, tmp_path / "other")
-    assert "has 3 pictures of cat in test/ and not 4" in answer and "<img" not in answer
-    assert str(tmp_path) not in answer
+    for folder, words in (("other", "has 3 test pictures of cat and not 4"), ("none", page_data.ANOTHER)):
+        monkeypatch.setattr(page_data, "at_hand", [tmp_path / folder])
+        answer = show_chosen(chosen([CAT, SHIP]), evaluated)
+        assert words in answer and "<img" not in answer
+        assert str(tmp_path) not in answer
 
 
-def test_held_out_images_are_not_looked_for_in_the_test_split(evaluated, data, monkeypatch):
-    read = Records.read(Path(evaluated))
-    monkeypatch.setattr(Records, "read", lambda _: replace(read, evaluations={"validation": read.evaluation}))
-    answer = show_chosen(chosen([CAT, SHIP]), evaluated, data)
-    assert "held out" in answer and "<img" not in answer
-
-
-@pytest.mark.parametrize("name", ["../train/dog", "..", ".", "/", "../../data/train/dog", "dog/", "", "\0"])
-def test_a_class_s_name_leads_nowhere_else(data, name):
+@pytest.mark.parametrize("name", ["../train/dog", "..", "/", "cat/../../train/dog"])
+def test_a_class_s_name_leads_nowhere_else(evaluated, name):
     """The names are the checkpoint's, which may be a stranger's."""
-    assert mistakes.class_folder(data / "test", name) is None
+    read = json.loads((Path(evaluated) / "evaluation.json").read_text())
+    names = [name if known == "cat" else known for known in read["class_names"]]
+    before = {each: (Path(evaluated) / each).read_text() for each in ("evaluation.json", "config.json")}
+    try:
+        rewrite(evaluated, class_names=names)
+        config = json.loads(before["config.json"])
+        (Path(evaluated) / "config.json").write_text(json.dumps({**config, "class_names": names}))
+        assert "<img" not in show_chosen(chosen([CAT, SHIP]), evaluated)
+    finally:
+        for each, text in before.items():
+            (Path(evaluated) / each).write_text(text)
 
 
-def test_a_cell_that_there_is_not_is_refused_in_words(evaluated, data):
+def test_a_cell_that_there_is_not_is_refused_in_words(evaluated):
     for cell in (None, [], [1], [1, 2, 3], [-1, 0], [0, 10], [True, 1], [1.5, 0], ["1", "2"], "35", {"0": 1},
                  [10**400, 0], [[0], [1]]):
         with pytest.raises(gr.Error, match="no such cell"):
-            show_chosen(chosen(cell), evaluated, data)
+            show_chosen(chosen(cell), evaluated)
 
 
-def test_weights_that_are_not_on_offer_are_refused(data):
+def test_weights_that_are_not_on_offer_are_refused():
     with pytest.raises(gr.Error, match="does not offer"):
-        show_chosen(chosen([0, 0]), "/etc", data)
+        show_chosen(chosen([0, 0]), "/etc")
 
 
-def test_one_lookup_at_a_time(evaluated, data):
+def test_one_lookup_at_a_time(evaluated):
     with mistakes._looking:
-        assert WORKING in show_chosen(chosen([CAT, SHIP]), evaluated, data)
-    assert WORKING not in show_chosen(chosen([CAT, SHIP]), evaluated, data)
+        assert WORKING in show_chosen(chosen([CAT, SHIP]), evaluated)
+    assert WORKING not in show_chosen(chosen([CAT, SHIP]), evaluated)
 
 
-def test_looking_ends_when_its_time_is_over(evaluated, data, monkeypatch):
+def test_looking_ends_when_its_time_is_over(evaluated, monkeypatch):
     monkeypatch.setattr(mistakes, "SECONDS", -1)
     mistakes._classified.cache_clear()
-    assert "Of its 4 the first 0 were looked at" in show_chosen(chosen([CAT, SHIP]), evaluated, data)
+    assert "Of its 4 the first 0 were looked at" in show_chosen(chosen([CAT, SHIP]), evaluated)
     mistakes._classified.cache_clear()
 
 
@@ -180,6 +185,6 @@ def test_a_click_on_the_page_is_answered(page):
     page.locator("#behind").get_by_text("automobile taken for airplane").wait_for()
 
 
-def test_a_folder_without_a_test_split_is_said_to_be_one(tmp_path, capsys):
-    assert demo.main(["--data", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"{tmp_path} has no folder test/: give the folder that holds it by --data.\n"
+def test_a_folder_that_is_no_data_set_is_said_to_be_none(tmp_path, capsys):
+    assert demo.main(["--data", str(tmp_path / "none")]) == 2
+    assert f"There is no folder {tmp_path / 'none'}; in {tmp_path} there is: no folder." in capsys.readouterr().err

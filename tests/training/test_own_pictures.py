@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 import train
-from mvit.commands import evaluate
+from mvit.commands import evaluate, familiarity, interventions, probes
 from mvit.data.images import Split
+from mvit.explain.probes import Probes
+from mvit.export import __main__ as export
 from mvit.storage.files import load_json
 from mvit.training.report import class_counts
 from mvit.training.state import State
@@ -47,14 +49,28 @@ def test_a_damaged_file_stops_a_run_by_its_name_or_is_left_out(plain, tmp_path, 
     assert all(torch.equal(expected[name], weights[name]) for name in expected)
 
 
-def test_the_same_pictures_are_tested_on_after_the_run(plain, tmp_path, capsys):
-    run = tmp_path / "run"
+def test_the_same_pictures_are_tested_on_after_the_run(plain, tmp_path, capsys, monkeypatch):
+    """By every command that is given a checkpoint and its data: a share of them, without the damaged one."""
+    run, data = tmp_path / "run", ["--data", str(plain)]
     assert train.main(arguments(plain, run, "--epochs", "1", "--skip-damaged", "--test-share", "0.4")) == 0
     capsys.readouterr()
-    assert evaluate.main([str(run), "--data", str(plain), "--json"]) == 0
+    assert evaluate.main([str(run), *data, "--json"]) == 0
     again, of_run = json.loads(capsys.readouterr().out), load_json(run / "evaluation.json")
     assert again["images"] == of_run["images"] == 36
     assert again["confusion_matrix"] == of_run["confusion_matrix"]
+    for command in (interventions, familiarity, probes):
+        assert command.main([str(run), *data]) == 0
+    assert load_json(run / "interventions.json")["images"] == 36
+    assert load_json(run / "interventions.json")["accuracy"] == of_run["accuracy"]
+    familiar = load_json(run / "familiarity.json")
+    assert familiar["calibrated_images"] + familiar["test_images"] == 36
+    assert Probes.load(run).measured_on == of_run["split"]
+    given = []
+    for name in ("export", "write"):  # which take seconds
+        monkeypatch.setattr(export, name, lambda *_: None)
+    monkeypatch.setattr(export, "write_int8", lambda file, proto, train, test: given.append(len(test)))
+    assert export.main([str(run), *data, "--int8", "--output", str(tmp_path / "run.onnx")]) == 0
+    assert given == [36]
 
 
 def test_a_recipe_holds_fewer_out_of_few_and_says_so(plain, tmp_path, capsys, monkeypatch):

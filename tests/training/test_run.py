@@ -6,11 +6,14 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import train
 from mvit import MobileViT
+from mvit.data.pictures import load_picture
 from mvit.evaluation import accuracy as evaluate
+from mvit.inference.classifier import Classifier
 from mvit.training import log, output
 from mvit.training import run as training
 from mvit.training.report import in_words
@@ -21,7 +24,7 @@ from tests.training.runs import arguments, stop_before_the_first_epoch
 def test_what_a_run_leaves(finished, folder):
     assert {path.name for path in finished.iterdir()} == {
         "README.md", "config.json", "evaluation.json", "history.json", "model.safetensors", "probes.safetensors",
-        "run.json"
+        "run.json", "familiarity.json", "familiarity.safetensors",
     }
     history = json.loads((finished / "history.json").read_text())
     assert [record["epoch"] for record in history] == [1, 2, 3]
@@ -37,6 +40,17 @@ def test_what_a_run_leaves(finished, folder):
     config = json.loads((finished / "config.json").read_text())
     assert config["class_names"] == ["blue", "green", "red"]
     assert config["mean"][0] == pytest.approx(0.39, abs=0.02)  # (79.5 + 60 / 3) / 255
+
+
+def test_what_a_run_leaves_calls_a_strange_picture_unusual_and_few_of_its_own_kind(finished, folder):
+    classifier = Classifier(finished)
+    noise = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8).numpy()
+    assert classifier(Image.fromarray(noise)).unusual is not None
+    files = list((folder / "test").glob("*/*"))
+    assert sum(classifier(load_picture(file)).unusual is not None for file in files) <= 0.2 * len(files)
+    card, record = (finished / "README.md").read_text(), json.loads((finished / "familiarity.json").read_text())
+    assert f"**{record['test_share']:.1%}** are" in card
+    assert "--compare` does it" in card  # what needs other pictures
 
 
 def test_another_seed_ends_elsewhere(finished, folder, tmp_path):

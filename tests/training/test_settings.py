@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 import train
-from mvit.training.settings import Settings, TrainingError, learning_rate
+from mvit.training.schedule import learning_rate
+from mvit.training.settings import Settings, TrainingError
 from mvit.training.state import State
 from tests.training.runs import arguments, stop_before_the_first_epoch
 

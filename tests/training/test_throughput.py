@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from mvit import MobileViT
 from mvit.commands import throughput
+from mvit.training import rivals
 from mvit.training.settings import Settings
 from mvit.training.throughput import Pictures, made_images, step_profile, usual_epoch
 from tests.conftest import TINY
@@ -53,3 +54,24 @@ def test_command(tmp_path, capsys, monkeypatch):
     assert sum(result["step"].values()) == pytest.approx(1)
     assert not multiprocessing.active_children()
     assert throughput.main(["--device", "toaster"]) == 2
+
+
+def test_networks_are_compared_in_their_faster_precision(tmp_path, capsys, monkeypatch):
+    model = {**TINY, "stages": [asdict(stage) for stage in TINY["stages"]]}
+    settings = (Settings(batch_size=16, model=model), Settings(batch_size=16, network="tiniest"))
+    asked = {}
+
+    def images_per_second(contestants, *_):
+        asked.update({name: contestant.ask("turn") for name, contestant in contestants.items()})
+        return {name: 100.0 + (name == "reference True") for name in contestants}
+
+    monkeypatch.setattr(rivals, "images_per_second", images_per_second)
+    monkeypatch.setattr(throughput, "compare_networks",
+                        lambda device, rounds, steps: rivals.compare_networks(device, rounds, steps, settings))
+    output = tmp_path / "speed.json"
+    assert throughput.main(["--compared", "--steps", "1", "--device", "cpu", "--output", str(output)]) == 0
+    assert all(seconds > 0 for seconds in asked.values()) and len(asked) == 4
+    result = json.loads(output.read_text())
+    assert result["images_per_second"] == {"reference": 101, "compared/tiniest-reference": 100}
+    assert result["bfloat16"]["reference"] is True
+    assert "101 images/s in bfloat16" in capsys.readouterr().out

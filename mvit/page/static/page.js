@@ -1,4 +1,4 @@
-// What the page does in the browser by itself, beside Gradio: errors, names of examples, what the Unfold tab shows.
+// What the page does in the browser by itself, beside Gradio: errors, what the Unfold tab shows.
 
 window.mvit = {
     // A picture that was pasted or dropped anywhere goes the way of one that was chosen.
@@ -34,14 +34,6 @@ function showError(words) {
     clearTimeout(window.mvit.alerted)
     window.mvit.alerted = setTimeout(() => alert.remove(), 10000)
 }
-
-// Gradio gives its examples no words for those who cannot see them; their files' names are such words.
-function nameExamples() {
-    const images = document.querySelectorAll('.gallery-item img')
-    for (const image of images) image.alt = image.src.split('/').pop().split('.')[0]
-    if (!images.length) setTimeout(nameExamples, 100)
-}
-nameExamples()
 
 // The element that a selector names, once it is there.
 async function found(selector) {

@@ -24,7 +24,7 @@ const EMPTY = 'There is no picture yet.'
 export function mount({element, props, watch, server, trigger, state}) {
     const root = element.querySelector('.network-drawing')
         ?? element.appendChild(html('div', {class: 'network-drawing'}))
-    const drawing = new Drawing(root, {experiment: server?.experiment, trigger, examples: props.examples ?? [],
+    const drawing = new Drawing(root, {experiment: server?.experiment, trigger,
         upload: props.own ? () => document.querySelector(props.own).click() : null})
     root.drawing = drawing
     if (state) drawing.wanted = state
@@ -34,13 +34,10 @@ export function mount({element, props, watch, server, trigger, state}) {
 }
 
 class Drawing {
-    constructor(root, {experiment, trigger, examples, upload}) {
-        Object.assign(this, {root, ask: experiment, trigger, hovered: null, time: 1})
+    constructor(root, {experiment, trigger, upload}) {
+        Object.assign(this, {root, ask: experiment, trigger, upload, hovered: null, time: 1})
         this.store = new Store()
         this.store.listen((changes, how) => this.changed(changes, how))
-        this.examples = buildExamples(examples, example => this.choose({
-            example: example === examples[0].name ? null : example,
-            weights: this.description?.link.weights ?? null}), upload)
         this.figure = html('div', {class: 'figure'})
         this.tools = html('div', {class: 'tools'})
         this.live = html('p', {class: 'unseen', 'aria-live': 'polite'})
@@ -56,12 +53,15 @@ class Drawing {
     load(description) {
         if (typeof description === 'string' && description) description = JSON.parse(description)
         if (!description?.stages) {
-            this.root.replaceChildren(this.examples.element, html('p', {class: 'note'}, EMPTY))
+            this.root.replaceChildren(html('p', {class: 'note'}, EMPTY))
             return
         }
         const another = this.description && JSON.stringify(this.description.link) !== JSON.stringify(description.link)
         this.description = description
         this.model = decode(description)
+        const pictures = description.examples ?? []
+        this.examples = buildExamples(pictures, example => this.choose({
+            example: example === pictures[0].name ? null : example, weights: description.link.weights}), this.upload)
         this.steps = walkSteps(this.model)
         this.walk = buildWalk(this.steps, step => this.go(step))
         this.maps = mapControls(this.model, this.store.state, (changes, how) => this.store.change(changes, how))

@@ -18,7 +18,7 @@ function titleOf(stage) {
     return stage.name[0].toUpperCase() + stage.name.slice(1)
 }
 
-function thePicture({top, thumb, title, first, rowsTop, row, withRows, wide}, model, state) {
+function thePicture({top, thumb, tight, title, first, rowsTop, row, withRows, wide}, model, state) {
     const {size, pixels} = model
     const url = pixelsURL(size, size, i => pixels.subarray(3 * i, 3 * i + 3))
     const covered = state.experiment.covered.map(([y, x, h, w]) => svg('rect', {
@@ -34,7 +34,7 @@ function thePicture({top, thumb, title, first, rowsTop, row, withRows, wide}, mo
                      {class: 'small', 'text-anchor': 'end'}),
                 text(0, top + thumb + 36, `${size} × ${size} × 3`, {class: 'quiet'})]
             : withRows && model.stages.some(stage => stage.probe)
-                ? text(0, rowsTop - 4, 'probe right', {class: 'small'}) : null,
+                ? text(0, rowsTop - 4, tight ? 'probe right, %' : 'probe right', {class: 'small'}) : null,
         ...names)
 }
 
@@ -44,12 +44,12 @@ function rowLines({width, overview: {rowsTop, row}}, model) {
 }
 
 function stageColumn({overview}, model, state, stage, i, openBlock) {
-    const {top, thumb, title, stageX, pitch, wide, height, withRows} = overview
+    const {top, thumb, tight, title, stageX, pitch, wide, height, withRows} = overview
     const x = stageX(i), block = i - 1, open = state.block === block && block >= 0
     const shown = stage.map.shown(state.channel), scale = valueScale(shown.values, shown.signed)
     const url = pixelsURL(stage.map.columns, stage.map.rows, at => scale.at(shown.values[at]))
     const words = `${titleOf(stage)}: ${stage.shape.join(' × ')}, ${megaflops(stage.flops)}` +
-        (stage.probe ? `, a linear probe says ${model.classes[largest(stage.probe.answer)]}` : '')
+        (stage.probe ? `, a linear probe says ${stage.probe.says}` : '')
     const button = block >= 0 ? {
         role: 'button', tabindex: 0, 'aria-expanded': String(open), 'data-key': `stage-${i}`, class: 'stage',
         'aria-label': `${words}. ${open ? 'Close' : 'Open'} it`, click: () => openBlock(open ? null : block)} : {}
@@ -59,17 +59,18 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
                                   class: open ? 'column open' : 'column'}) : null,
         arrow(i ? stageX(i - 1) + thumb : thumb, x, top + thumb / 2, stage.flops / model.flops, overview),
         text(x, title - 4, wide || thumb > 38 ? titleOf(stage) : titleOf(stage).replace('Block ', 'B'),
-             {class: 'title'}),
+             {class: 'title', style: tight ? 'font-size: 10px' : ''}),
         picture(x, top, thumb, thumb, url, {class: 'thumb'}),
         wide ? [colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}),
                 text(x, top + thumb + 36, stage.shape.join(' × '), {class: 'quiet'}),
                 text(x, top + thumb + 50, megaflops(stage.flops), {class: 'quiet'})]
             : withRows ? colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}) : null,
-        withRows && stage.probe ? bars(x, overview, stage.probe.answer) : null,
+        withRows && stage.probe ? bars(x, overview, stage.probe.answer, model.classes.indexOf(stage.probe.says)) : null,
         withRows && stage.probe && wide
             ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'})
             : withRows && stage.probe
-                ? text(x, overview.rowsTop - 4, percent(stage.probe.accuracy, 0), {class: 'small'})
+                ? text(x, overview.rowsTop - 4, percent(stage.probe.accuracy, 0).replace(tight ? ' %' : '', ''),
+                       {class: 'small'})
                 : null)
 }
 
@@ -83,8 +84,8 @@ function arrow(from, to, y, share, {wide}) {
         : `M${left} ${y - half}H${right}V${y + half}H${left}Z`})
 }
 
-function bars(x, {rowsTop, row, barWidth, wide}, answer) {
-    const best = largest(answer)
+// Which is best may be none of the classes that are shown.
+function bars(x, {rowsTop, row, barWidth, wide}, answer, best) {
     return svg('g', {class: 'bars'}, answer.map((share, i) => [
         svg('rect', {x, y: rowsTop + i * row + row / 2 - 4, width: Math.max(share * barWidth, 0.6), height: 8, rx: 2,
                      class: i === best ? 'bar best' : 'bar'}),
@@ -106,7 +107,7 @@ function theAnswer({overview, width}, model, result) {
     const best = largest(model.answer), name = model.classes[best]
     if (wide) parts.push(
         colourBar({x, y: top + thumb / 8, width: thumb, height: thumb * 3 / 4}, scale, '', {below: thumb / 8 + 3}),
-        text(x, top + thumb + 36, `${values.length}, then ${model.class_count} classes`, {class: 'quiet'}),
+        text(x, top + thumb + 36, `${values.length}, then ${model.class_count.toLocaleString('en')} classes`, {class: 'quiet'}),
         text(x, top + thumb + 50, megaflops(head.flops), {class: 'quiet'}),
         text(x + thumb + 12, top + thumb / 2 - 6, shortened(name, width - x - thumb - 12, 16, 700), {class: 'says'}),
         text(x + thumb + 12, top + thumb / 2 + 15, percent(model.answer[best]), {class: 'says-share'}))

@@ -56,7 +56,7 @@ function asPage(description, state) {
 <script>${safe(window.networkDrawing.source)}</script>
 <script>document.body.classList.toggle('dark', matchMedia('(prefers-color-scheme: dark)').matches)
 networkDrawing.mount({element: document.querySelector('#drawing'),
-    props: {value: ${safe(JSON.stringify({...description, subject: null}))}},
+    props: {value: ${safe(JSON.stringify({...description, subject: null, examples: []}))}},
     state: ${safe(JSON.stringify(state))}})</script>
 </body></html>
 `

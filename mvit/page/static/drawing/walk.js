@@ -19,7 +19,7 @@ export function walkSteps(model) {
     const norms = block.added.shown(0).values
     const best = indexOfLargest(model.answer)
     const probes = model.stages.filter(stage => stage.probe)
-    const knows = probes.find(stage => indexOfLargest(stage.probe.answer) === best)
+    const knows = probes.find(stage => stage.probe.says === model.classes[best])
     return [
         {title: 'Why convolution', state: {block: null, pins: [], channel: 0}, text:
             `A convolution computes each number of a feature map from the 3 × 3 places around it. The stem makes ` +

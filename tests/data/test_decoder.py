@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mvit.data.decoder import MEGABYTES, UNREADABLE, Reader
 from mvit.data.pictures import PictureError, load_picture, to_network_size
-from mvit.data.reader import MEGABYTES, UNREADABLE, Reader
 from tests.data.hostile import HURTS, family, good_files, mutated, read_all, resident
 
 ROOT = Path(__file__).parent.parent.parent
@@ -112,7 +112,7 @@ def test_the_process_that_waits_is_started_anew_if_it_was_killed(reader, tmp_pat
 
 
 def test_nothing_is_left_when_the_page_is_killed_over_a_picture(slow):
-    code = f"from mvit.data.reader import Reader; Reader()({str(slow)!r}, 32)"
+    code = f"from mvit.data.decoder import Reader; Reader()({str(slow)!r}, 32)"
     page = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     try:
         assert waiting(lambda: len(family(page.pid)) == 2)
@@ -124,6 +124,6 @@ def test_nothing_is_left_when_the_page_is_killed_over_a_picture(slow):
 
 
 def test_the_process_that_waits_is_small():
-    code = "import sys, mvit.data.reader; sys.exit('torch' in sys.modules)"
+    code = "import sys, mvit.data.decoder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
     assert MEGABYTES < 500

@@ -1,6 +1,6 @@
 """Strangers' pictures are read beside the page, in processes that may end: bounded in time and memory.
 
-One process (``python -m mvit.data.reader``) has Pillow loaded and waits. For each picture it forks a child, which has
+One process (``python -m mvit.data.decoder``) has Pillow loaded and waits. For each picture it forks a child, which has
 ``SECONDS`` and ``MEGABYTES``, sends the few pixels that the network sees, and ends, whatever it came upon: an endless
 file, too little memory, a fault in a decoder. The kernel keeps the limits and clears up. When the page ends, however
 it does, the connection is closed, and so both end.
@@ -90,7 +90,7 @@ class Reader:
         self._connection, its = socket.socketpair()
         with its:  # in a session of its own: Ctrl-C is for the page, and its end is the end of the connection
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "mvit.data.reader"], cwd=ROOT,
+                [sys.executable, "-W", "ignore", "-m", "mvit.data.decoder"], cwd=ROOT,
                 env={**os.environ, **ENVIRONMENT},
                 stdin=its.fileno(), stdout=subprocess.DEVNULL, start_new_session=True)
 

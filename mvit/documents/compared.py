@@ -1,0 +1,42 @@
+"""Other networks trained by our recipe: what they reach in as many epochs, and in as much time."""
+
+from pathlib import Path
+
+from mvit.documents.rendering import render
+from mvit.storage.checkpoint import Records
+from mvit.storage.files import read_json
+from mvit.storage.formats import Epoch, RivalSpeed
+
+OURS = "reference"
+
+
+def compared(checkpoints: Path) -> str:
+    """The table, ours first, from the records of the runs and from how fast the networks are trained.
+
+    Args:
+        checkpoints: the folder of them all.
+    """
+    folders = [path.parent for path in sorted(checkpoints.glob("compared/*/evaluation.json"))]
+    speed: RivalSpeed | None = read_json(checkpoints / "compared" / "training_speed.json")
+    speeds = speed["images_per_second"] if speed else {}
+    ours = Records.read(checkpoints / OURS)
+    epochs, rows = len(ours.history), []
+    for folder in ([checkpoints / OURS, *folders] if folders else []):
+        name, records = str(folder.relative_to(checkpoints)), Records.read(folder)
+        if records.evaluation is None or len(records.history) != epochs:
+            continue
+        ratio = speeds[name] / speeds[OURS] if name in speeds else None
+        rows.append({"name": "ours" if name == OURS else Path(name).name, "accuracy": records.evaluation["accuracy"],
+                     "interval": records.evaluation["accuracy_interval_95"], "speed": speeds.get(name), "ratio": ratio,
+                     "then": _after(records.history, epochs * ratio) if ratio else ""})
+    return render("compared_networks.md", rows=rows, epochs=epochs, speed=speed,
+                  split=ours.evaluation["split"] if ours.evaluation else "")
+
+
+def _after(history: list[Epoch], epochs: float) -> str:
+    """How accurate a network was when so many epochs were done."""
+    done = min(int(epochs + 1e-9), len(history))
+    if not done:
+        return "not yet an epoch"
+    more = " and has time left" if epochs >= len(history) + 1 else ""
+    return f"{history[done - 1]['test_accuracy']:.2%} (epoch {done}){more}"

@@ -1,0 +1,1 @@
+"""Other networks than ours: trained by the same command on the same images, and measured beside it."""
