@@ -141,7 +141,8 @@ def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Sp
     some = train.some(BANK)
     bank = keep(pooled(model, some.images))
     measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images)) for split in (held_out, test))
-    threshold = round(measured.double().quantile(1 - SHARE).item(), 5)
+    share = SHARE if len(measured) * SHARE >= 1 else 0.0  # of fewer than twenty images none is called unusual
+    threshold = round(measured.double().quantile(1 - share).item() + 5e-6, 5)  # rounded up
     called = int((tested > threshold).sum())
     record: FamiliarityRecord = {
         "score": USED, "threshold": threshold, "bank": f"{len(some):,} images of the {train.name}",

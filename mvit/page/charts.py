@@ -213,6 +213,7 @@ def curves(history: list[Epoch], quantity: str, before: int = 0) -> Draw:
             if high - low < LEAST_RANGE:
                 low = min(max((low + high - LEAST_RANGE) / 2, -0.005), 1.005 - LEAST_RANGE)
                 axes.set_ylim(low, low + LEAST_RANGE)
+            axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator("auto", steps=[1, 2, 5, 10]))
             axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
     return draw
 
@@ -223,12 +224,13 @@ def class_bars(evaluation: Evaluation) -> Draw:
         accuracies = shown_classes(evaluation)
         bars = axes.barh(range(len(accuracies)), list(accuracies.values()), color=BLUE)
         axes.set_yticks(range(len(accuracies)), [_short(name) for name in accuracies])
-        axes.bar_label(bars, [f"{accuracy:.1%}" for accuracy in accuracies.values()], padding=3)
+        size = 10 if len(accuracies) <= 12 else 7
+        axes.bar_label(bars, [f"{accuracy:.1%}" for accuracy in accuracies.values()], padding=3, fontsize=size)
         axes.set_xlim(0, 1.15)
         axes.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
-        axes.tick_params("y", labelsize=10 if len(accuracies) <= 12 else 7)
+        axes.tick_params("y", labelsize=size)
     return draw
 
 

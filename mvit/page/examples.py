@@ -122,6 +122,7 @@ def chosen(event: gr.EventData, checkpoint: str) -> str:
 def examples_under(picture: gr.Image, checkpoint: gr.Dropdown) -> None:
     """Under the picture that a visitor may give, those that there are, which follow the weights."""
     buttons, note = gallery(checkpoint.value)
-    shown, words = gr.HTML(buttons, js_on_load=CHOOSE, apply_default_css=False), gr.Markdown(note, elem_classes="note")
+    shown = gr.HTML(buttons, js_on_load=CHOOSE, apply_default_css=False, elem_id="examples")
+    words = gr.Markdown(note, elem_classes="note")
     shown.click(chosen, checkpoint, picture, **AT_ONCE)
     checkpoint.change(gallery, checkpoint, [shown, words], **LAST)

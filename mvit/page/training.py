@@ -43,7 +43,8 @@ def _training_figures(checkpoint: str, _version: tuple) -> str:
             many = len(evaluation["class_names"]) > charts.MOST_CLASSES
             lowest = f": the {charts.BARS} lowest" if many else ""
             title = f"Per-class accuracy, in all {evaluation['accuracy']:.1%}{lowest}"
-            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, 4.6 if many else 3.6, words)))
+            height = 3.6 if len(evaluation["class_names"]) <= 12 else 4.6
+            figures.append((title, charts.svg(charts.class_bars(evaluation), 4.6, height, words)))
             title = "Most confused: true class → answer" if many else "Confusion matrix: percent of each true class"
             figures.append((title, choosable(charts.svg(charts.confusion(evaluation), 4.6, 4.6,
                                                         most_mistaken(evaluation)), evaluation)))

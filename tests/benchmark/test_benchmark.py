@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from mvit.benchmark.results import best, fastest, fps_per_core, ratios
 from mvit.inference import variants as fast
 from mvit.inference.rewriting import OPSET, without_copies_for_heads
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
+from mvit.model import CIFAR10_CLASSES
 from mvit.networks.registry import build
 from mvit.storage.files import CHECKPOINTS, ROOT
 
@@ -144,13 +146,14 @@ def test_what_is_not_there_is_noted(monkeypatch):
 
 def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys, monkeypatch):
     monkeypatch.setattr(measuring, "BATCH", 2)
-    MobileViT(tiny).save_pretrained(tmp_path / "checkpoint")
-    (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps({"accuracy": 0.75, "split": "made"}))
+    MobileViT(replace(tiny, class_names=CIFAR10_CLASSES)).save_pretrained(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps(
+        {"accuracy": 0.75, "accuracy_interval_95": [0.3, 0.95], "images": 4, "split": "made"}))
     output = tmp_path / "benchmark.json"
     assert benchmark.main(["--checkpoint", str(tmp_path / "checkpoint"), "--variant", "folded", "--rounds", "1",
                            "--device", "cpu", "--output", str(output)]) == 0
     result = json.loads(output.read_text())
-    names = ["MobileViT-XXS", "ResNet-50, torchvision's stem", "ResNet-50, CIFAR stem"]
+    names = ["MobileViT", "ResNet-50, torchvision's stem", "ResNet-50, CIFAR stem"]
     assert list(dict.fromkeys(m["name"] for m in result["models"])) == names
     assert {"name", "variant", "params", "flops", "accuracy", "accuracy_source", "fps", "latency_p50_ms",
             "latency_p95_ms", "throughput_64", "peak_memory", "threads"} <= result["models"][0].keys()
@@ -167,6 +170,7 @@ def test_quick_times_single_pictures_only(tmp_path, tiny, capsys):
     assert benchmark.main(["--checkpoint", str(tmp_path), "--variant", "eager", "--rounds", "1", "--quick", "--device",
                            "cpu", "--output", str(output)]) == 0
     models = json.loads(output.read_text())["models"]
+    assert models[0]["accuracy"] is None  # of other classes than the others are compared by
     assert {(m["throughput_64"], m["peak_memory"]) for m in models} == {(None, None)}
     assert all(m["fps"] > 0 for m in models)
 

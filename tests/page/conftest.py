@@ -35,7 +35,7 @@ def uploads_folder(tmp_path_factory) -> Path:
 
 
 @contextmanager
-def running(log: Path, *before: str, **variables: str):
+def running(log: Path, *before: str, options: tuple[str, ...] = (), **variables: str):
     """``python demo.py`` on a free port, in a session of its own, what it says in a file: (address, process)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -43,8 +43,8 @@ def running(log: Path, *before: str, **variables: str):
     environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1", **variables}
     begin = time.monotonic()
     with open(log, "w") as stream:
-        process = subprocess.Popen([*before, sys.executable, "demo.py"], cwd=ROOT, env=environment, stdout=stream,
-                                   stderr=stream, start_new_session=True)
+        process = subprocess.Popen([*before, sys.executable, "demo.py", *options], cwd=ROOT, env=environment,
+                                   stdout=stream, stderr=stream, start_new_session=True)
     try:
         address = f"http://127.0.0.1:{port}"
         while not answers(address):
@@ -98,11 +98,18 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, server, log):
-    """The page, opened; whatever it asks of other hosts, what it is refused, and every error in it, fail the test."""
+@pytest.fixture(scope="package")
+def visitor(browser):
+    """Somebody who comes again and again, and whose browser keeps what it has fetched."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(visitor, server, log):
+    """The page, opened; whatever it asks of other hosts, what it is refused, and every error in it, fail the test."""
+    page = visitor.new_page()
     page.set_default_timeout(10_000)
     foreign, refused, errors = [], [], []
     own = (server, "data:", "blob:")
@@ -116,7 +123,8 @@ def page(browser, server, log):
     page.wait_for_function("window.mvit?.following")  # what it is given when it is opened is there
     yield page
     wrong = errors + [in_words(response) for response in refused]  # the console's error names no address and no words
-    context.close()
+    page.close()
+    visitor.clear_permissions()
     assert foreign == []
     assert not wrong, "\n".join([*wrong, "The server's last words:", log.read_text()[-1000:]])
 

@@ -3,11 +3,18 @@
 import pytest
 
 
+@pytest.fixture(scope="module")
+def phone(browser):
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    yield context
+    context.close()
+
+
 @pytest.mark.parametrize("tab", ["classify", "unfold", "efficiency", "training"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_links_open_a_tab_which_fits_a_phone(browser, server, tab, scheme):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
+def test_links_open_a_tab_which_fits_a_phone(phone, server, tab, scheme):
+    page = phone.new_page()
+    page.emulate_media(color_scheme=scheme)
     page.set_default_timeout(10_000)
     page.goto(f"{server}/?tab={tab}")
     page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
@@ -17,4 +24,4 @@ def test_links_open_a_tab_which_fits_a_phone(browser, server, tab, scheme):
     assert page.url.endswith(f"?tab={tab}")
     page.get_by_role("tab", name="Training").click()
     page.wait_for_function("location.search == '?tab=training'")
-    context.close()
+    page.close()

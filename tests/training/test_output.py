@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -210,10 +211,11 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(tmp_path, mine):
         (folder / "run" / "resume.pt").touch()
         child = os.fork()
         if not child:
-            changes = iter(range(1, 100))
+            changes = count(1)
 
-            def kill(event, _, changes=changes, number=number):
-                if event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir") and next(changes) == number:
+            def kill(event, arguments, changes=changes, number=number):
+                removed = event in ("os.remove", "os.rmdir") and os.path.lexists(arguments[0])  # else it was not there
+                if (removed or event in ("os.rename", "os.mkdir")) and next(changes) == number:
                     os.kill(os.getpid(), signal.SIGKILL)
 
             sys.addaudithook(kill)
@@ -238,6 +240,7 @@ def test_a_kill_at_any_change_loses_nothing_and_mixes_nothing(tmp_path, mine):
         assert {path.name for path in folder.iterdir()} == {*CHECKPOINT_FILES, *(["thesis.txt"] if mine else [])}
         assert [path.name for path in root.iterdir()] == ["out"]
     assert number > 10
+    assert status == 0  # of a process that was not killed: there was no further change
 
 
 @linux

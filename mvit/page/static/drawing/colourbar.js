@@ -3,7 +3,7 @@
 import {svg, text, picture, pixelsURL} from './elements.js'
 import {number, percent} from './colours.js'
 
-const NARROW = 60  // pixels: two numbers do not fit below a bar
+const NARROW = 60  // pixels: two numbers do not fit side by side below a bar, and stand below each other
 
 export function colourBar({x, y, width, height}, scale, words, {below = 8, mark} = {}) {
     const top = y + height + below
@@ -12,7 +12,8 @@ export function colourBar({x, y, width, height}, scale, words, {below = 8, mark}
     return svg('g', {class: 'colour-bar'},
         picture(x, top, width, 6, url),
         width < NARROW
-            ? text(x, top + 17, `${rounded(scale.low)}…${rounded(scale.high)}`, {class: 'small'})
+            ? [text(x, top + 17, rounded(scale.low), {class: 'small'}),
+               text(x + width, top + 28, rounded(scale.high), {class: 'small', 'text-anchor': 'end'})]
             : [text(x, top + 17, endOf(scale, scale.low), {class: 'small'}),
                text(x + width, top + 17, endOf(scale, scale.high), {class: 'small', 'text-anchor': 'end'})],
         !words ? null : width > 96 ? text(x + width / 2, top + 17, words, {class: 'small', 'text-anchor': 'middle'})

@@ -1,6 +1,7 @@
 // Where everything stands, in pixels: a wide drawing has all panels of a block in one row, a narrow one some at a time.
 
 export const WIDE = 720
+const TIGHT = 32  // the side of a stage's map beside whose neighbour there is room for two letters
 const PANELS = {  // of a narrow drawing
     convolution: ['given', 'tokens'], unfold: ['tokens', 'rows'], attention: ['tokens', 'heads'],
     fold: ['rows', 'added'], output: ['added', 'passed_on'],
@@ -33,11 +34,11 @@ function layOutOverview(width, model, wide, withRows) {
     const columns = model.stages.length - 1  // stem and blocks; the head stands above the answer
     const pitch = (width - first - answer) / columns
     const thumb = Math.floor(Math.min(wide ? 84 : 44, pitch - (wide ? 26 : 5)))
-    const title = 16, lines = wide ? 54 : withRows ? 26 : 0
+    const title = 16, lines = wide ? 54 : withRows ? 37 : 0
     const rowsTop = title + 4 + thumb + lines + (wide ? 24 : 14)
     const row = wide ? 13.5 : 14
     return {
-        wide, thumb, title, pitch, first, answer, row, rowsTop, withRows, top: title + 4,
+        wide, thumb, tight: thumb < TIGHT, title, pitch, first, answer, row, rowsTop, withRows, top: title + 4,
         stageX: i => first + i * pitch,  // of stem, block 1, …
         barWidth: Math.min(pitch - (wide ? 68 : 8), wide ? 110 : 60),
         answerX: width - answer + (wide ? 28 : 10),

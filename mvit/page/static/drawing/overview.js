@@ -18,7 +18,7 @@ function titleOf(stage) {
     return stage.name[0].toUpperCase() + stage.name.slice(1)
 }
 
-function thePicture({top, thumb, title, first, rowsTop, row, withRows, wide}, model, state) {
+function thePicture({top, thumb, tight, title, first, rowsTop, row, withRows, wide}, model, state) {
     const {size, pixels} = model
     const url = pixelsURL(size, size, i => pixels.subarray(3 * i, 3 * i + 3))
     const covered = state.experiment.covered.map(([y, x, h, w]) => svg('rect', {
@@ -34,7 +34,7 @@ function thePicture({top, thumb, title, first, rowsTop, row, withRows, wide}, mo
                      {class: 'small', 'text-anchor': 'end'}),
                 text(0, top + thumb + 36, `${size} × ${size} × 3`, {class: 'quiet'})]
             : withRows && model.stages.some(stage => stage.probe)
-                ? text(0, rowsTop - 4, 'probe right', {class: 'small'}) : null,
+                ? text(0, rowsTop - 4, tight ? 'probe right, %' : 'probe right', {class: 'small'}) : null,
         ...names)
 }
 
@@ -44,7 +44,7 @@ function rowLines({width, overview: {rowsTop, row}}, model) {
 }
 
 function stageColumn({overview}, model, state, stage, i, openBlock) {
-    const {top, thumb, title, stageX, pitch, wide, height, withRows} = overview
+    const {top, thumb, tight, title, stageX, pitch, wide, height, withRows} = overview
     const x = stageX(i), block = i - 1, open = state.block === block && block >= 0
     const shown = stage.map.shown(state.channel), scale = valueScale(shown.values, shown.signed)
     const url = pixelsURL(stage.map.columns, stage.map.rows, at => scale.at(shown.values[at]))
@@ -59,7 +59,7 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
                                   class: open ? 'column open' : 'column'}) : null,
         arrow(i ? stageX(i - 1) + thumb : thumb, x, top + thumb / 2, stage.flops / model.flops, overview),
         text(x, title - 4, wide || thumb > 38 ? titleOf(stage) : titleOf(stage).replace('Block ', 'B'),
-             {class: 'title'}),
+             {class: 'title', style: tight ? 'font-size: 10px' : ''}),
         picture(x, top, thumb, thumb, url, {class: 'thumb'}),
         wide ? [colourBar({x, y: top, width: thumb, height: thumb}, scale, '', {below: 3}),
                 text(x, top + thumb + 36, stage.shape.join(' × '), {class: 'quiet'}),
@@ -69,7 +69,8 @@ function stageColumn({overview}, model, state, stage, i, openBlock) {
         withRows && stage.probe && wide
             ? text(x, overview.rowsTop - 7, `probe, ${percent(stage.probe.accuracy, 0)} right`, {class: 'small'})
             : withRows && stage.probe
-                ? text(x, overview.rowsTop - 4, percent(stage.probe.accuracy, 0), {class: 'small'})
+                ? text(x, overview.rowsTop - 4, percent(stage.probe.accuracy, 0).replace(tight ? ' %' : '', ''),
+                       {class: 'small'})
                 : null)
 }
 
