@@ -1,5 +1,7 @@
 """What a run says: as it starts, with each epoch, at its end, and of what stopped it."""
 
+import math
+import shlex
 from pathlib import Path
 from statistics import median
 from typing import NoReturn
@@ -11,16 +13,35 @@ from tqdm import tqdm
 from mvit.data.images import Split
 from mvit.storage.formats import Epoch
 from mvit.training.output import staging_folder
+from mvit.training.settings import OURS, Settings
 
 NAMED_CLASSES = 20  # more are told by their range
 UNEVEN = 2  # times as many images in the largest class as in the smallest
 
 
-def start_line(train: Split, watched: Split, device: torch.device, processes: int) -> str:
-    """What a run has to work with: lines for how the images were got, their number, and that of each class."""
+FEW_STEPS = 300  # of training from nothing, after which BatchNorm's running statistics are still from its beginning
+
+
+def start_line(train: Split, watched: Split, device: torch.device, processes: int, settings: Settings) -> str:
+    """What a run has to work with: lines for how the images were got, their number, and that of each class.
+
+    Where a person has few pictures of his own, also what does better with these.
+    """
     images = (f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
             f"on {device}, {processes} process(es), {torch.get_num_threads()} thread(s) each")
-    return "\n".join((*train.notes, *watched.notes, images, class_counts(train)))
+    steps = settings.epochs * math.ceil(len(train) / settings.batch_size)
+    few = [] if steps >= FEW_STEPS or settings.weights else [
+        f"That is {steps:,} steps of training, few to begin from nothing: a smaller --batch-size or more --epochs make "
+        f"more of them{', --recipe finetune begins with trained weights' if settings.network == OURS else ''}."]
+    return "\n".join((*train.notes, *watched.notes, images, class_counts(train), *few))
+
+
+def end_line(checkpoint: Path, data: str | None, settings: Settings) -> str:
+    """Where the checkpoint is, and how to see it on the page, which shows our network."""
+    if settings.network != OURS:
+        return f"Checkpoint: {checkpoint}"
+    page = ["python", "demo.py", "--checkpoint", str(checkpoint), *(["--data", data] if data else [])]
+    return f"Checkpoint: {checkpoint}\nTo see it: {shlex.join(page)}"
 
 
 def class_counts(split: Split) -> str:

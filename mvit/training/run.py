@@ -29,7 +29,7 @@ from mvit.training.log import log_epoch, open_log
 from mvit.training.network import build_network, try_out
 from mvit.training.output import checkpoint_folder, put_in_place, remove_run, run_folder, staging_folder, taken
 from mvit.training.processes import Processes, prepare
-from mvit.training.report import cause_outside, epoch_line, how_to_go_on, start_line
+from mvit.training.report import cause_outside, end_line, epoch_line, how_to_go_on, start_line
 from mvit.training.settings import Settings, TrainingError
 from mvit.training.splits import Splits, load_splits
 from mvit.training.state import State
@@ -193,7 +193,8 @@ def train_epochs(run: Run, writer: "SummaryWriter | None") -> None:
     state, splits, epochs = run.state, run.splits, run.state.settings.epochs
     if run.place.processes.first:
         save_state(run)
-        print(start_line(splits.train, splits.watched, run.place.device, run.place.processes.world_size), flush=True)
+        print(start_line(splits.train, splits.watched, run.place.device, run.place.processes.world_size,
+                         state.settings), flush=True)
     for epoch in range(len(state.history), epochs):
         state.history.append(one_epoch(run, epoch))
         if run.place.processes.first:
@@ -266,7 +267,7 @@ def finish(run: Run) -> None:
             write_about(run, network, evaluations, staged)
             put_in_place(staged, place.checkpoint, place.folder)
             remove_run(place.folder)  # last: until then --resume finishes what is left
-            print(f"Checkpoint: {place.checkpoint}")
+            print(end_line(place.checkpoint, run.state.data, settings))
     except Exception as error:
         raise TrainingError(f"All epochs are done, but not the checkpoint: {cause_outside(error) or repr(error)}. "
                             f"{how_to_go_on(place.folder)}") from error
