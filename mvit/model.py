@@ -332,7 +332,32 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-class MobileViT(Pretrained, license="mit", pipeline_tag="image-classification",
+class ImageClassifier(nn.Module):
+    """What every network here has around its layers: what it expects of pixels, and what its logits mean.
+
+    Args:
+        config: with the training images' mean and deviation, and the temperature.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.config = config
+        self.mean: Tensor
+        self.std: Tensor
+        # Part of config.json, not of the weights.
+        self.register_buffer("mean", torch.tensor([255 * x for x in config.mean]).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor([255 * x for x in config.std]).view(3, 1, 1), persistent=False)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """uint8 images (B, 3, H, W) to what the network takes: mean 0 and deviation 1 over the training images."""
+        return (images - self.mean) / self.std
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """(B, classes) logits to probabilities, at the temperature that they were calibrated with."""
+        return (logits / self.config.temperature).softmax(-1)
+
+
+class MobileViT(ImageClassifier, Pretrained, license="mit", pipeline_tag="image-classification",
                 paper_url="https://arxiv.org/abs/2110.02178"):
     """MobileViT: stem, three stages, head. (B, 3, H, W) normalised pictures -> (B, classes) logits.
 
@@ -343,14 +368,8 @@ class MobileViT(Pretrained, license="mit", pipeline_tag="image-classification",
     """
 
     def __init__(self, config: MobileViTConfig = MobileViTConfig()):
-        super().__init__()
-        self.config = config
-        self.mean: Tensor
-        self.std: Tensor
-        # Part of config.json, not of the weights.
-        self.register_buffer("mean", torch.tensor([255 * x for x in config.mean]).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([255 * x for x in config.std]).view(3, 1, 1), persistent=False)
-
+        super().__init__(config)
+        self.config: MobileViTConfig
         channels = config.stem_channels
         self.stem = conv_bn_silu(3, channels, 3)
         self.stages = nn.ModuleList()
@@ -371,19 +390,11 @@ class MobileViT(Pretrained, license="mit", pipeline_tag="image-classification",
         if not self.mean.is_meta:  # there is nothing to fill, and torch would import its compiler for that: a second
             self.apply(_initialise)
 
-    def normalize(self, images: Tensor) -> Tensor:
-        """uint8 images (B, 3, H, W) to what the network takes: mean 0 and deviation 1 over the training images."""
-        return (images - self.mean) / self.std
-
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)                        # (B, C0, H, W)
         for stage in self.stages:
             x = stage(x)                        # (B, C, H / stride, W / stride)
         return self.head(x)                     # (B, classes)
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, classes) logits to probabilities, at the temperature that they were calibrated with."""
-        return (logits / self.config.temperature).softmax(-1)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -137,6 +137,7 @@ def record(entry: Entry, device: torch.device) -> Measurement:
         "flops": entry.contender.flops,
         "accuracy": entry.contender.accuracy,
         "accuracy_source": entry.contender.accuracy_source,
+        "accuracy_interval_95": entry.contender.interval,
         "fps": 1000 / p50,
         "latency_p50_ms": p50,
         "latency_p95_ms": p95,

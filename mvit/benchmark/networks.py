@@ -12,9 +12,10 @@ from torch import nn
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
 from mvit.model import CIFAR10_CLASSES, MobileViT
-from mvit.networks.registry import build, folder_name
+from mvit.networks.registry import build, checkpoint_name
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import CHECKPOINTS
+from mvit.storage.formats import Evaluation
 
 
 class Published(TypedDict):
@@ -61,6 +62,12 @@ class Contender:
         return count_flops(self.build())
 
 
+def measured(contender: Contender, evaluation: Evaluation, checkpoint: str) -> Contender:
+    """The same with the accuracy that its checkpoint of this name has."""
+    return replace(contender, accuracy=evaluation["accuracy"], interval=evaluation["accuracy_interval_95"],
+                   accuracy_source=f"measured with {checkpoint}: {evaluation['split']}")
+
+
 def other(name: str, network: str, stem: str = "", quoted: Published | None = None) -> Contender:
     """Another network, with the accuracy that it reached here, else the one that is quoted."""
     def build_it() -> nn.Module:
@@ -69,14 +76,11 @@ def other(name: str, network: str, stem: str = "", quoted: Published | None = No
         except ImportError as error:
             raise UnavailableError("timm is not installed: pip install timm") from error
 
-    folder = CHECKPOINTS / "compared" / folder_name(network, stem, "reference")
-    evaluation = Records.read(folder).evaluation
-    if evaluation:
-        return Contender(name, build_it, evaluation["accuracy"],
-                         f"measured with {folder.relative_to(CHECKPOINTS)}: {evaluation['split']}",
-                         evaluation["accuracy_interval_95"])
-    return Contender(name, build_it, quoted["accuracy"], "quoted: published figure") if quoted else \
-        Contender(name, build_it)
+    contender, checkpoint = Contender(name, build_it), checkpoint_name(network, stem, "reference")
+    if evaluation := Records.read(CHECKPOINTS / checkpoint).evaluation:
+        return measured(contender, evaluation, checkpoint)
+    return replace(contender, accuracy=quoted["accuracy"],
+                   accuracy_source="quoted: published figure") if quoted else contender
 
 
 def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contender]:
@@ -90,8 +94,7 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
     if model.config.class_names != CIFAR10_CLASSES:
         ours = replace(ours, accuracy_source="none on these classes: it was trained on others")
     elif evaluation:
-        ours = replace(ours, accuracy=evaluation["accuracy"], interval=evaluation["accuracy_interval_95"],
-                       accuracy_source=f"measured with {checkpoint.name}: {evaluation['split']}")
+        ours = measured(ours, evaluation, checkpoint.name)
     found = [ours, other("ResNet-50, torchvision's stem", "resnet50"),
              other("ResNet-50, CIFAR stem", "resnet50", "cifar", PUBLISHED[1])]
     if "timm" in against:

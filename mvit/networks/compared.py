@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mvit.model import CIFAR10_CLASSES, MobileViT
+from mvit.model import CIFAR10_CLASSES, ImageClassifier, MobileViT
 from mvit.networks.registry import build
 from mvit.networks.stems import STEMS
 
@@ -40,8 +39,8 @@ class ComparedConfig:
             raise ValueError(f"stem must be one of {', '.join(STEMS)}, not {self.stem}")
 
 
-class Compared(nn.Module):
-    """Another network behind the interface that training and evaluation use of :class:`mvit.model.MobileViT`.
+class Compared(ImageClassifier):
+    """Another network, for training and evaluation like :class:`mvit.model.MobileViT`.
 
     (B, 3, H, W) normalised pictures -> (B, classes) logits.
 
@@ -50,27 +49,15 @@ class Compared(nn.Module):
     """
 
     def __init__(self, config: ComparedConfig):
-        super().__init__()
-        self.config = config
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1) * 255, persistent=False)
+        super().__init__(config)
+        self.config: ComparedConfig
         self.body = build(config.network, len(config.class_names), config.stem)
-
-    def normalize(self, images: Tensor) -> Tensor:
-        """uint8 images (B, 3, H, W) to what the network takes: mean 0 and deviation 1 over the training images."""
-        return (images - self.mean) / self.std
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.body(x)
         if not isinstance(logits, Tensor):  # some of torchvision's have another answer in training
             raise ValueError(f"{self.config.network} answers with more than logits")
         return logits
-
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """(B, classes) logits to probabilities, at the temperature that they were calibrated with."""
-        return (logits / self.config.temperature).softmax(-1)
 
 
 Network = MobileViT | Compared  # what can be trained here

@@ -24,9 +24,9 @@ def build(name: str, num_classes: int = 10, stem: str = "") -> nn.Module:
     return with_cifar_stem(network, name) if stem == "cifar" else network
 
 
-def folder_name(network: str, stem: str, recipe: str) -> str:
-    """What the checkpoint of another network is called."""
-    return f"{network.replace('/', '-')}{'-cifar-stem' if stem == 'cifar' else ''}-{recipe}"
+def checkpoint_name(network: str, stem: str, recipe: str) -> str:
+    """The folder of another network's checkpoint below ``checkpoints/``: apart from ours, which the page offers."""
+    return f"compared/{network.replace('/', '-')}{'-cifar-stem' if stem == 'cifar' else ''}-{recipe}"
 
 
 def _of_library(name: str, num_classes: int) -> nn.Module:

@@ -146,13 +146,14 @@ def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
 def _places(axes: Axes, model: Point, text: str, bubbles: list[Bbox]) -> list[Place]:
     """The eight places for a text that are the best by themselves."""
     places: list[Place] = []
+    inside = axes.get_window_extent()
     for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
         offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
         note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
                              textcoords="offset points", va="bottom" if above else "top")
         box = note.get_window_extent()
         # Lost and covered area in square pixels, more of it where something is; a little for a later place.
-        cost = 10 * len(places) + box.width * box.height - _overlap(box, axes.get_window_extent())
+        cost = 10 * len(places) + box.width * box.height - _overlap(box, inside)
         places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
     places.sort(key=lambda place: place[2])
     for note, *_ in places[8:]:

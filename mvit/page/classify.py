@@ -92,11 +92,11 @@ def compare(pixels: str, checkpoint: str) -> str:
     for name, other in choices()[:MOST_COMPARED]:
         try:
             classifier = usable(other)
-            said, confidence = classifier(unpack(pixels)).best
         except gr.Error:
             continue
         if classifier.model.config.class_names != names:
             continue
+        said, confidence = classifier(unpack(pixels)).best
         chosen = " (chosen)" if other == checkpoint else ""
         rows.append(f"<tr><th scope='row'>{html.escape(name)}{chosen}</th><td>{html.escape(said)}</td>"
                     f"<td>{confidence:.0%}</td></tr>")

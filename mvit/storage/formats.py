@@ -166,36 +166,33 @@ class FineTuning(TypedDict):
 # --------------------------------------------------------------------------- training_speed.json
 
 
-class TrainingSpeed(TypedDict):
-    """Ways to train, by name, on one machine, and the shares of a step's time by kind of operator."""
+class Turns(TypedDict):
+    """Ways to train, by name, turn by turn on one machine."""
 
     machine: str
     threads: int
     torch: str
-    python: str
     date: str
-    recipe: str
-    bfloat16: bool
     batch_size: int
     rounds: int
     steps: int
     images_per_second: dict[str, float]
+
+
+class TrainingSpeed(Turns):
+    """Loops for one network, and the shares of a step's time by kind of operator."""
+
+    python: str
+    recipe: str
+    bfloat16: bool
     ratio: dict[str, float]
     minutes_for_20_epochs: dict[str, float]
     step: dict[str, float]
 
 
-class RivalSpeed(TypedDict):
-    """How fast networks are trained by our loop on one machine, by checkpoint; and in which precision, the faster."""
+class RivalSpeed(Turns):
+    """Networks, by checkpoint, in our loop; and whether the faster precision of each is bfloat16."""
 
-    machine: str
-    threads: int
-    torch: str
-    date: str
-    batch_size: int
-    rounds: int
-    steps: int
-    images_per_second: dict[str, float]
     bfloat16: dict[str, bool]
 
 

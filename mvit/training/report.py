@@ -16,10 +16,8 @@ from mvit.training.output import staging_folder
 from mvit.training.settings import OURS, Settings
 
 NAMED_CLASSES = 20  # more are told by their range
-UNEVEN = 2  # times as many images in the largest class as in the smallest
-
-
 FEW_STEPS = 300  # of training from nothing, after which BatchNorm's running statistics are still from its beginning
+UNEVEN = 2  # times as many images in the largest class as in the smallest
 
 
 def start_line(train: Split, watched: Split, device: torch.device, processes: int, settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""How fast other networks are trained, and how far they have come in the time that ours takes."""
+"""How fast other networks are trained, beside ours."""
 
 from dataclasses import replace
 from datetime import date

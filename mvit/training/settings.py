@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from mvit.networks.registry import folder_name
+from mvit.networks.registry import checkpoint_name
 from mvit.networks.stems import STEMS
 from mvit.training.optimizers import OPTIMIZERS
 from mvit.training.schedule import SCHEDULES
@@ -120,10 +120,8 @@ class Settings:
 
     @property
     def checkpoint(self) -> str:
-        """The checkpoint's folder below ``checkpoints/``: the recipe's; of other networks apart, since the page offers
-        ours alone."""
-        return (self.recipe if self.network == OURS else
-                f"compared/{folder_name(self.network, self.stem, self.recipe)}")
+        """The checkpoint's folder below ``checkpoints/``."""
+        return self.recipe if self.network == OURS else checkpoint_name(self.network, self.stem, self.recipe)
 
     @property
     def watched(self) -> str:

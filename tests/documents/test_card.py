@@ -7,7 +7,7 @@ import pytest
 
 from mvit.commands import card
 from mvit.documents.ablation import ablation, collect
-from mvit.documents.tables import training_speeds, with_tables
+from mvit.documents.tables import figures, training_speeds, with_tables
 from mvit.training.settings import Settings
 
 
@@ -122,3 +122,14 @@ def test_a_table_is_put_between_its_marks_and_nowhere_else(tmp_path, name):
     assert "old" not in made
     assert with_tables(made, tmp_path) == made
     assert with_tables("no marks\n", tmp_path) == "no marks\n"
+
+
+def test_another_network_that_was_trained_here_has_its_accuracy_in_the_table(tmp_path):
+    measured = {"name": "ResNet-50", "variant": "frozen", "device": "cpu", "threads": 1, "params": 23.5e6,
+                "flops": 167e6, "fps": 100.0, "accuracy": 0.8, "accuracy_interval_95": [0.7, 0.9],
+                "accuracy_source": "measured with compared/resnet50-reference: test split"}
+    ours = {**measured, "name": "ours", "params": 1, "flops": 1}
+    (tmp_path / "benchmark.json").write_text(json.dumps({"models": [ours, measured]}))
+    table = figures(tmp_path)
+    assert "| ResNet-50, measured |  | 80.00% (70.0% to 90.0%) | | 23.50 M | 167.0 | 100 |" in table
+    assert "not trained here" not in table

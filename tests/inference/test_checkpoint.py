@@ -28,6 +28,7 @@ from mvit.evaluation.accuracy import (
 )
 from mvit.inference.classifier import Classifier, _read_reliability
 from mvit.storage.checkpoint import Records
+from tests.conftest import StandIn
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -205,15 +206,8 @@ def test_command_line_answers_in_one_line(checkpoint, folder):
 # --------------------------------------------------------------------------- evaluation
 
 
-class Known(torch.nn.Module):
+class Known(StandIn):
     """A network whose answers are written in the images."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.config = config
-
-    def normalize(self, images):
-        return images.float()
 
     def forward(self, x):
         """Says the class in the first pixel's red, with a probability of its green in percent."""
