@@ -41,7 +41,7 @@ def run(checkpoint: Path, variants: list[str], devices: list[torch.device], agai
     models: list[Measurement] = []
     notes: list[str] = []
     for device in devices:
-        memory = {c.name: None if quick else peak_memory(c.name, checkpoint, device) for c in contestants}
+        memory = {c.name: None if quick else peak_memory(c.name, checkpoint, against, device) for c in contestants}
         measured, missing = measure(contestants, variants, device, rounds, repeats, progress, not quick, limit)
         models += [{**model, "peak_memory": memory[model["name"]]} for model in measured]
         notes += missing
@@ -80,8 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
                                      "MobileViT-XXS and ResNet-50 at the same input, in every variant, interleaved.")
     parser.add_argument("--checkpoint", type=Path, metavar="PATH", default=CHECKPOINTS / "strong",
                         help="ours (default: checkpoints/strong)")
-    parser.add_argument("--against", choices=("timm",), action="append", default=[],
-                        help="also measure timm's mobilevit_xxs")
+    parser.add_argument("--against", metavar="NAME", action="append", default=[],
+                        help="also measure this: the folder of a checkpoint, a classifier of torchvision's, such as "
+                             "resnet18, or one of timm's (an extra), such as timm/mobilevit_xxs; may be repeated")
     parser.add_argument("--variant", choices=VARIANTS, action="append",
                         help=f"only this; may be repeated (default: all but {SLOW_TO_PREPARE}, which takes minutes)")
     parser.add_argument("--device", choices=("cpu", "cuda"), action="append",

@@ -146,7 +146,7 @@ def record(entry: Entry, device: torch.device) -> Measurement:
     }
 
 
-def peak_memory(name: str, checkpoint: Path, device: torch.device) -> int:
+def peak_memory(name: str, checkpoint: Path, against: tuple[str, ...], device: torch.device) -> int:
     """Bytes that a network adds to a process at its highest: built, and run eagerly on one picture.
 
     On a CPU in a process of its own, by what the operating system says of it; on CUDA by torch's allocator.
@@ -155,14 +155,14 @@ def peak_memory(name: str, checkpoint: Path, device: torch.device) -> int:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        _run_once(_builder(name, checkpoint), device)
+        _run_once(_builder(name, checkpoint, against), device)
         return torch.cuda.max_memory_allocated() - before
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_grown_by_running_once, (name, checkpoint, device))
+        return pool.apply(_grown_by_running_once, (name, checkpoint, against, device))
 
 
-def _grown_by_running_once(name: str, checkpoint: Path, device: torch.device) -> int:
-    build = _builder(name, checkpoint)
+def _grown_by_running_once(name: str, checkpoint: Path, against: tuple[str, ...], device: torch.device) -> int:
+    build = _builder(name, checkpoint, against)
     with contextlib.suppress(OSError):  # Linux: forget the peak of the imports (proc(5), clear_refs)
         Path("/proc/self/clear_refs").write_text("5")
     before = _peak_rss()
@@ -170,13 +170,13 @@ def _grown_by_running_once(name: str, checkpoint: Path, device: torch.device) ->
     return _peak_rss() - before
 
 
-def _builder(name: str, checkpoint: Path) -> Callable[[], nn.Module]:
+def _builder(name: str, checkpoint: Path, against: tuple[str, ...]) -> Callable[[], nn.Module]:
     """What builds a contender, with everything imported that any of them needs: that is not the network's memory."""
     from mvit.compat import torchvision  # noqa: F401
 
     with contextlib.suppress(ImportError):
         import timm  # noqa: F401
-    return next(c.build for c in contenders(checkpoint, ("timm",)) if c.name == name)
+    return next(c.build for c in contenders(checkpoint, against) if c.name == name)
 
 
 def _peak_rss() -> int:

@@ -1,4 +1,4 @@
-"""Who is compared: our network, the ResNet-50s, others on request, and what was published."""
+"""Who is compared: our network, the ResNet-50s, others and other checkpoints on request, and what was published."""
 
 import copy
 from collections.abc import Callable
@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
+import torch
 from torch import nn
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
 from mvit.model import CIFAR10_CLASSES, MobileViT
 from mvit.networks.registry import build, checkpoint_name
+from mvit.networks.stems import UnknownNetworkError
 from mvit.storage.checkpoint import Records
 from mvit.storage.files import CHECKPOINTS
 from mvit.storage.formats import Evaluation
@@ -75,6 +77,8 @@ def other(name: str, network: str, stem: str = "", quoted: Published | None = No
             return build(network, stem=stem)
         except ImportError as error:
             raise UnavailableError("timm is not installed: pip install timm") from error
+        except UnknownNetworkError as error:
+            raise UnavailableError(str(error)) from error
 
     contender, checkpoint = Contender(name, build_it), checkpoint_name(network, stem, "reference")
     if evaluation := Records.read(CHECKPOINTS / checkpoint).evaluation:
@@ -83,20 +87,34 @@ def other(name: str, network: str, stem: str = "", quoted: Published | None = No
                    accuracy_source="quoted: published figure") if quoted else contender
 
 
+def ours(name: str, model: MobileViT, checkpoint: Path) -> Contender:
+    """One of this project's networks, with the accuracy of its checkpoint if that is one on CIFAR-10's classes."""
+    contender, evaluation = Contender(name, lambda: copy.deepcopy(model)), Records.read(checkpoint).evaluation
+    if model.config.class_names != CIFAR10_CLASSES:
+        return replace(contender, accuracy_source="none on these classes: it was trained on others")
+    return measured(contender, evaluation, checkpoint.name) if evaluation else contender
+
+
 def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contender]:
     """Ours with its own measured accuracy, the two ResNet-50, and who else is asked for.
 
+    Args:
+        checkpoint: the folder of ours.
+        against: others, each the folder of a checkpoint or a name that :func:`mvit.networks.registry.build` knows.
+
     Raises:
-        CheckpointError: the checkpoint cannot be used.
+        CheckpointError: a checkpoint cannot be used.
+        UnavailableError: there is neither folder nor network of a name.
     """
-    model, evaluation = MobileViT.from_pretrained(checkpoint), Records.read(checkpoint).evaluation
-    ours = Contender(model.config.name, lambda: copy.deepcopy(model))
-    if model.config.class_names != CIFAR10_CLASSES:
-        ours = replace(ours, accuracy_source="none on these classes: it was trained on others")
-    elif evaluation:
-        ours = measured(ours, evaluation, checkpoint.name)
-    found = [ours, other("ResNet-50, torchvision's stem", "resnet50"),
+    model = MobileViT.from_pretrained(checkpoint)
+    found = [ours(model.config.name, model, checkpoint), other("ResNet-50, torchvision's stem", "resnet50"),
              other("ResNet-50, CIFAR stem", "resnet50", "cifar", PUBLISHED[1])]
-    if "timm" in against:
-        found.append(other("timm mobilevit_xxs", "timm/mobilevit_xxs"))
+    for name in against:
+        if Path(name).is_dir():
+            model = MobileViT.from_pretrained(name)
+            found.append(ours(f"{model.config.name}, {Path(name).name}", model, Path(name)))
+        else:
+            found.append(other(name.replace("/", " "), name))
+            with torch.device("meta"):
+                found[-1].build()  # a name that nothing has is said now, not after minutes
     return found

@@ -20,7 +20,7 @@ from mvit.benchmark import __main__ as benchmark
 from mvit.benchmark import measuring
 from mvit.benchmark.costs import count_flops
 from mvit.benchmark.measuring import measure
-from mvit.benchmark.networks import Contender
+from mvit.benchmark.networks import Contender, contenders
 from mvit.benchmark.results import best, fastest, fps_per_core, ratios
 from mvit.inference import variants as fast
 from mvit.inference.rewriting import OPSET, without_copies_for_heads
@@ -187,9 +187,25 @@ def test_a_compiled_network_can_be_measured():
     assert all(m["fps"] > 0 for m in models) and models[-1]["throughput_64"] > 0
 
 
-def test_command_says_what_is_wrong_in_a_line(tmp_path, capsys):
+def test_command_says_what_is_wrong_in_a_line(tmp_path, tiny, capsys):
     assert benchmark.main(["--checkpoint", str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+    MobileViT(tiny).save_pretrained(tmp_path)
+    assert benchmark.main(["--checkpoint", str(tmp_path), "--against", "resnet51"]) == 2
+    assert "no network resnet51" in capsys.readouterr().err
+
+
+def test_networks_that_are_asked_for_are_compared_too(tmp_path, tiny):
+    config = replace(tiny, class_names=CIFAR10_CLASSES)
+    for name, more in (("mine", {}), ("larger", {"stem_channels": 8})):
+        MobileViT(replace(config, **more)).save_pretrained(tmp_path / name)
+    (tmp_path / "larger" / "evaluation.json").write_text(json.dumps(
+        {"accuracy": 0.75, "accuracy_interval_95": [0.3, 0.95], "images": 4, "split": "made"}))
+    *_, larger, other = contenders(tmp_path / "mine", (str(tmp_path / "larger"), "resnet18"))
+    assert (larger.name, larger.accuracy, larger.interval) == ("MobileViT, larger", 0.75, [0.3, 0.95])
+    assert larger.build().config.stem_channels == 8
+    assert (other.name, other.accuracy) == ("resnet18", None)
+    assert other.params > 1e7
 
 
 def test_per_core_counts_one_thread_alone():
