@@ -182,6 +182,9 @@ class MobileViTBlock(nn.Module):
     (B, C, H, W) -> (B, C, H, W). A map that does not divide into patches is resized (bilinear) to the next
     multiple before it is unfolded and back after it is folded, as the authors' code does.
 
+    MobileViTv3's block (Wadekar & Chaurasia, arXiv 2209.15159, section 3.1) differs in how it fuses: the global features
+    with the local ones instead of with the block's input, by a 1 x 1 convolution; the input is added to the result.
+
     Args:
         channels: C, width of the map.
         dim: d, width of the transformer.
@@ -189,23 +192,26 @@ class MobileViTBlock(nn.Module):
         heads: attention heads; ``dim`` must divide by it.
         mlp_ratio: hidden width of the transformer's MLP over ``dim``.
         patch_size: the patch's side in pixels; h = w.
-        kernel_size: n, side of the local and of the fusion convolution.
+        kernel_size: n, side of the local and, in the paper's block, of the fusion convolution.
+        version: 1, the paper's, or 3, MobileViTv3's.
     """
 
     def __init__(self, channels: int, dim: int, depth: int, heads: int = 4, mlp_ratio: float = 2.0,
-                 patch_size: int = 2, kernel_size: int = 3):
+                 patch_size: int = 2, kernel_size: int = 3, version: int = 1):
         super().__init__()
         self.patch_size = patch_size
+        self.version = version
         self.local = conv_bn_silu(channels, channels, kernel_size)
         self.to_tokens = nn.Conv2d(channels, dim, 1, bias=False)
         self.encoder = TransformerEncoder(dim, depth, heads, mlp_ratio)
         self.to_map = conv_bn_silu(dim, channels, 1)
-        self.fuse = conv_bn_silu(2 * channels, channels, kernel_size)
+        self.fuse = conv_bn_silu(2 * channels, channels, kernel_size if version == 1 else 1)
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
         # Local representations: each pixel and its neighbours.
-        y = self.to_tokens(self.local(x))                                   # (B, d, H, W)
+        local = self.local(x)                                               # (B, C, H, W)
+        y = self.to_tokens(local)                                           # (B, d, H, W)
         # Global representations: each pixel and those at its position in every other patch.
         p = self.patch_size
         multiple = math.ceil(H / p) * p, math.ceil(W / p) * p
@@ -213,7 +219,9 @@ class MobileViTBlock(nn.Module):
         y = self.encoder(unfold(y, p))                                      # (B, P, N, d)
         y = _resize(fold(y, p, multiple), (H, W))                           # (B, d, H, W)
         # Fusion: beside the block's own input, so that nothing is lost.
-        return self.fuse(torch.cat((x, self.to_map(y)), dim=1))             # (B, C, H, W)
+        if self.version == 1:
+            return self.fuse(torch.cat((x, self.to_map(y)), dim=1))         # (B, C, H, W)
+        return x + self.fuse(torch.cat((local, self.to_map(y)), dim=1))
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -257,11 +265,13 @@ class MobileViTConfig:
 
     Attributes:
         stem_channels: width of the first convolution.
+        stem_residuals: inverted residuals after it, at the picture's full size (the paper's network has one).
         stages: the three stages; dictionaries, as JSON has them, become :class:`StageConfig`.
         head_channels: width of the last 1 x 1 convolution.
         expansion: widening factor of the inverted residuals.
         patch_size: side of a patch in pixels of the map, the same in every block.
         kernel_size: side of the blocks' local and fusion convolutions, an odd number.
+        block_version: of the MobileViT blocks, 1 or 3; see :class:`MobileViTBlock`.
         dropout: probability before the classifier.
         temperature: what logits are divided by before they become probabilities, so that these are as often right as
             they say (Guo et al., arXiv 1706.04599).
@@ -274,6 +284,7 @@ class MobileViTConfig:
     """
 
     stem_channels: int = 32
+    stem_residuals: int = 0
     stages: tuple[StageConfig, ...] = (
         StageConfig(channels=32, dim=32, depth=1),              # 16 x 16 map, 64 patches
         StageConfig(channels=64, dim=64, depth=1),              # 8 x 8 map, 16 patches
@@ -283,6 +294,7 @@ class MobileViTConfig:
     expansion: int = 2
     patch_size: int = 2
     kernel_size: int = 3
+    block_version: int = 1
     dropout: float = 0.0
     temperature: float = 1.0
     image_size: int = 32
@@ -294,7 +306,8 @@ class MobileViTConfig:
     def name(self) -> str:
         """What people call the network: MobileViT-XXS is this project's, on pictures of any size and kind."""
         own = all(getattr(self, f.name) == f.default for f in fields(self) if f.name in
-                  ("stem_channels", "stages", "head_channels", "expansion", "patch_size", "kernel_size"))
+                  ("stem_channels", "stem_residuals", "stages", "head_channels", "expansion", "patch_size",
+                   "kernel_size", "block_version"))
         return "MobileViT-XXS" if own else "MobileViT"
 
     def __post_init__(self) -> None:
@@ -306,10 +319,13 @@ class MobileViTConfig:
         for owner in owners:
             for f in fields(owner):
                 value = getattr(owner, f.name)
-                if f.type is int and (not isinstance(value, int) or not 0 < value <= 1024):
-                    raise ValueError(f"{f.name} must be a whole number from 1 to 1024, not {value!r}")
+                least = 0 if f.name == "stem_residuals" else 1
+                if f.type is int and (not isinstance(value, int) or not least <= value <= 1024):
+                    raise ValueError(f"{f.name} must be a whole number from {least} to 1024, not {value!r}")
         if self.kernel_size % 2 == 0:
             raise ValueError("kernel_size must be odd: the map would grow by a pixel")
+        if self.block_version not in (1, 3):
+            raise ValueError("block_version must be 1 or 3")
         if not all(isinstance(s.mlp_ratio, (int, float)) and 0 < s.mlp_ratio <= 16 for s in stages):
             raise ValueError("mlp_ratio must be a number above 0 and up to 16")
         if not isinstance(self.temperature, (int, float)) or not 0.01 <= self.temperature <= 100:
@@ -372,6 +388,7 @@ class MobileViT(ImageClassifier, Pretrained, license="mit", pipeline_tag="image-
         self.config: MobileViTConfig
         channels = config.stem_channels
         self.stem = conv_bn_silu(3, channels, 3)
+        self.stem.extend(InvertedResidual(channels, channels, 1, config.expansion) for _ in range(config.stem_residuals))
         self.stages = nn.ModuleList()
         for stage in config.stages:
             layers: list[nn.Module] = []
@@ -380,7 +397,7 @@ class MobileViT(ImageClassifier, Pretrained, license="mit", pipeline_tag="image-
                 layers.append(InvertedResidual(channels, stage.channels, stride, config.expansion))
                 channels = stage.channels
             layers.append(MobileViTBlock(channels, stage.dim, stage.depth, stage.heads, stage.mlp_ratio,
-                                         config.patch_size, config.kernel_size))
+                                         config.patch_size, config.kernel_size, config.block_version))
             self.stages.append(nn.Sequential(*layers))
         self.head = nn.Sequential(
             conv_bn_silu(channels, config.head_channels, 1),

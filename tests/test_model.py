@@ -112,8 +112,10 @@ def reference_block(block, x):
                 places = [(r, c) for r in range(i, H, p) for c in range(j, W, p)]
                 for token, (r, c) in zip(sequence, places, strict=True):
                     tokens[b, :, r, c] = token
-    y = reference_conv_bn_silu(block.to_map, tokens)
-    return reference_conv_bn_silu(block.fuse, torch.cat((x, y), dim=1))
+    global_ = reference_conv_bn_silu(block.to_map, tokens)
+    if block.version == 3:  # arXiv 2209.15159, section 3.1
+        return x + reference_conv_bn_silu(block.fuse, torch.cat((y, global_), dim=1))
+    return reference_conv_bn_silu(block.fuse, torch.cat((x, global_), dim=1))
 
 
 def randomise(module):
@@ -123,10 +125,10 @@ def randomise(module):
             tensor.copy_(torch.rand_like(tensor) + 0.5 if "var" in name else torch.randn_like(tensor) * 0.3)
 
 
-@pytest.mark.parametrize(("patch", "H", "W"), [(2, 6, 4), (1, 2, 3), (4, 8, 4)])
+@pytest.mark.parametrize(("patch", "H", "W", "version"), [(2, 6, 4, 1), (1, 2, 3, 1), (4, 8, 4, 1), (2, 6, 4, 3)])
 @torch.no_grad()
-def test_block_equals_the_paper_written_out_in_loops(patch, H, W):
-    block = MobileViTBlock(6, 8, depth=2, heads=2, patch_size=patch).double().eval()
+def test_block_equals_the_paper_written_out_in_loops(patch, H, W, version):
+    block = MobileViTBlock(6, 8, depth=2, heads=2, patch_size=patch, version=version).double().eval()
     randomise(block)
     x = torch.randn(2, 6, H, W, dtype=torch.double)
     torch.testing.assert_close(block(x), reference_block(block, x), rtol=1e-9, atol=1e-9)
@@ -203,10 +205,12 @@ def test_every_block_has_a_map_of_at_least_4_x_4():
     assert all(min(size) >= 4 for size in sizes)
 
 
-def test_flops_equal_a_count_by_hand():
-    config = MobileViTConfig()
+@pytest.mark.parametrize("changes", [{}, {"block_version": 3, "stem_residuals": 2}])
+def test_flops_equal_a_count_by_hand(changes):
+    config = MobileViTConfig(**changes)
     macs, size, c = 0, 32, config.stem_channels
     macs += size**2 * 9 * 3 * c
+    macs += config.stem_residuals * size**2 * config.expansion * c * (c + 9 + c)
     for stage in config.stages:
         for i in range(stage.inverted_residuals):
             hidden, before = c * config.expansion, size
@@ -217,7 +221,8 @@ def test_flops_equal_a_count_by_hand():
         macs += pixels * (config.kernel_size**2 * c * c + c * d)                           # local
         attention = 3 * d * d + 2 * patches * d + d * d                                     # qkv, q k^T and a v, output
         macs += pixels * stage.depth * (attention + 2 * d * int(d * stage.mlp_ratio))       # transformer
-        macs += pixels * (d * c + config.kernel_size**2 * 2 * c * c)                       # fusion
+        kernel_size = config.kernel_size if config.block_version == 1 else 1
+        macs += pixels * (d * c + kernel_size**2 * 2 * c * c)                               # fusion
     macs += size**2 * c * config.head_channels + config.head_channels * len(config.class_names)
     assert count_flops(MobileViT(config)) == 2 * macs
 

@@ -128,7 +128,7 @@ def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> 
 def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Module, tuple[Tensor, Tensor]],
            flops: Data, channels: bool) -> Data:
     """One block's work: ``patch``, ``size`` of the map that is unfolded, ``layers`` (``qkv``: q, k and v by head; the
-    shape is (3, P, N, heads, d)), ``given``, ``tokens`` (before the transformer), ``added`` (by it, without the mean
+    shape is (3, P, N, heads, d)), ``fusion`` (its ``side`` in pixels, and the block's ``version``), ``given``, ``tokens`` (before the transformer), ``added`` (by it, without the mean
     over all tokens), ``added_whole`` (with it), ``common`` (the share of the squared norms that this mean has),
     ``passed_on``, ``flops``.
     """
@@ -146,6 +146,7 @@ def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Mod
         layers.append({"qkv": packed(qkv)})
     return {"patch": [p, p], "size": size, "layers": layers, "flops": flops, "common": share.item(),
             "given": _map(given, channels), "tokens": _map(before, channels), "added": _map(added - mean, channels),
+            "fusion": {"side": block.fuse[0].kernel_size[0], "version": block.version},
             "added_whole": _map(added, False), "passed_on": _map(passed_on, channels), "width": len(before),
             "channels": len(given)}
 
@@ -172,9 +173,9 @@ def count_by_part(config: MobileViTConfig) -> Data:
     """FLOPs of one pass on one picture, 2 for each multiply-accumulate, as :mod:`mvit.benchmark` counts them.
 
     Returns:
-        ``flops``: of all; ``stages``: of stem, stages and head; ``blocks``: of each block its ``convolution`` (3 × 3
-        and 1 × 1), ``transformer``, in it ``attention`` (products of queries and keys, and weighted sums of values),
-        ``fusion`` (1 × 1 and 3 × 3).
+        ``flops``: of all; ``stages``: of stem, stages and head; ``blocks``: of each block its ``convolution`` (the
+        local one and to tokens), ``transformer``, in it ``attention`` (products of queries and keys, and weighted sums
+        of values), ``fusion`` (back from tokens, and of both maps).
     """
     with torch.device("meta"):
         model = MobileViT(config).eval()

@@ -76,7 +76,7 @@ class Settings:
     body_rate: float = option(
         1.0, "with --weights: learning rate of all but the last layer, as a share of the last layer's")
     bfloat16: bool = option(
-        False, "compute in bfloat16 what is faster in it, on a CPU", shown="on a CPU with instructions for it, AMX")
+        False, "compute in bfloat16 what is faster in it, on a CPU", shown="on a CPU with instructions for it")
     seed: int = option(0, "of the first weights and of every random draw")
     validation: int = option(
         0, "hold out N training images: watch those, set the temperature by them, and leave the test images alone")

@@ -57,9 +57,12 @@ def test_attention_follows_from_the_queries_and_keys_that_are_sent(strong, seen)
             assert torch.allclose(mine, weights[0], atol=1e-3)
 
 
+@pytest.mark.parametrize("version", [1, 3])
 @torch.inference_mode()
-def test_maps_are_the_network_s_and_what_is_added_is_sent_without_its_mean(strong, seen):
+def test_maps_are_the_network_s_and_what_is_added_is_sent_without_its_mean(strong, seen, version):
     """Each block computed once more, part by part, from what it was given."""
+    if version == 3:
+        strong = MobileViT(MobileViTConfig(block_version=3, stem_residuals=1)).eval()
     data, given = describe(strong, as_pixels(seen)), []
     modules = [module for module in strong.modules() if isinstance(module, MobileViTBlock)]
     handles = [module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])) for module in modules]
@@ -71,7 +74,10 @@ def test_maps_are_the_network_s_and_what_is_added_is_sent_without_its_mean(stron
         sequences = unfold(tokens, 2)
         after = block.encoder.layers(sequences[0])[None]
         added = fold(after - sequences, 2, tokens.shape[2:])[0]
-        passed_on = block.fuse(torch.cat((x, block.to_map(fold(block.encoder.norm(after), 2, tokens.shape[2:]))), 1))
+        back = block.to_map(fold(block.encoder.norm(after), 2, tokens.shape[2:]))
+        passed_on = block.fuse(torch.cat((x, back), 1)) if version == 1 else (
+            x + block.fuse(torch.cat((block.local(x), back), 1)))
+        assert sent["fusion"] == {"side": {1: 3, 3: 1}[version], "version": version}
         mean = added.mean((1, 2), keepdim=True)
         for name, values in (("given", x[0]), ("tokens", tokens[0]), ("passed_on", passed_on[0]),
                              ("added", added - mean), ("added_whole", added)):

@@ -12,7 +12,7 @@ export function drawBlock(layout, model, state) {
                    colours: positionColours(block.P), faces: tokenFaces(block, model, state),
                    element: svg('g', {class: 'block'})}
     const add = (...parts) => scene.element.append(...parts.flat().filter(Boolean))
-    if (layout.wide) add(...links(layout.block))
+    if (layout.wide) add(...links(layout.block, block))
     if (panels.given) add(mapPanel(panels.given, block.given, state, ['Input', shapeOf(block, block.channels)], layout))
     if (panels.tokens) add(...tokenPanel(scene, model, state, layout))
     if (panels.rows) add(...rowsPanel(scene))
@@ -32,8 +32,11 @@ function heading(panel, title, below, room = panel.width) {
         below ? text(panel.x, panel.y - 8, below, {class: 'small'}) : null)
 }
 
-// Arrows from panel to panel, and the way of the input around the transformer to where it is concatenated.
-function links({panels: {given, tokens, rows, heads, added, passed_on: passedOn}, bottom}) {
+// Of the convolution that fuses: 3 × 3 in the paper's block.
+export const sides = ({fusion: {side}}) => `${side} × ${side}`
+
+// Arrows from panel to panel, and the way of the input around the transformer to where it is used again.
+function links({panels: {given, tokens, rows, heads, added, passed_on: passedOn}, bottom}, block) {
     const between = [given, tokens, rows, heads, added, passedOn]
     const arrows = between.slice(1).map((panel, i) => {
         const from = between[i].x + between[i].width + 6, to = panel.x - 6, y = tokens.y + tokens.height / 2
@@ -43,7 +46,8 @@ function links({panels: {given, tokens, rows, heads, added, passed_on: passedOn}
     return [...arrows, svg('path', {class: 'link skip', d:
         `M${given.x + given.width / 2} ${given.y + given.height + 34}V${low - 8}q0 8 8 8H${right - 8}q8 0 8 -8` +
         `V${passedOn.y + passedOn.height + 34}m-4 5l4 -5l4 5`}),
-        text(rows.x, low - 5, 'the input goes around, to be concatenated', {class: 'small'})]
+        text(rows.x, low - 5, `the input goes around, to be ${block.fusion.version === 3 ? 'added' : 'concatenated'}`,
+             {class: 'small'})]
 }
 
 // --------------------------------------------------------------------------- maps

@@ -1,5 +1,6 @@
 // The guided walk: captions over the drawing, each with the state that it speaks about and this picture's numbers.
 
+import {sides} from './block.js'
 import {html} from './elements.js'
 import {number, percent} from './colours.js'
 import {costOf, layerThatMatters, measuredOn, points} from './costs.js'
@@ -50,8 +51,7 @@ export function walkSteps(model) {
         {title: 'Fold', state: {...open, panel: 'fold', quiet: true}, time: 2, from: 1, text:
             `Folding puts the tokens back. Of what the transformer adds to them, ${percent(block.common, 1)} is one ` +
             `vector, the same at every token; the map shows the rest, L2 norms of ${number(Math.min(...norms))} to ` +
-            `${number(Math.max(...norms))}. It is concatenated with the block's input, and a 3 × 3 convolution mixes ` +
-            `neighbours, of whatever colour.`},
+            `${number(Math.max(...norms))}. ${fusion(block)}`},
         {title: 'Answer', state: {block: null, pins: []}, text:
             `The head averages every channel over the last map, and a linear layer makes the answer of these ` +
             `averages: ${model.classes[best]}, ${percent(model.answer[best])}.` + (probes.length ? ` The bars below ` +
@@ -63,6 +63,15 @@ export function walkSteps(model) {
             `head. Then experiment below: make attention uniform, mute a head, cover a patch. What does the network ` +
             `say now?`},
     ]
+}
+
+// How a block ends: the paper's, or MobileViTv3's.
+function fusion(block) {
+    return block.fusion.version === 3 ?
+        `It is concatenated with what the block's convolution gave, a ${sides(block)} convolution mixes both at every ` +
+        `token, and the block's input is added.` :
+        `It is concatenated with the block's input, and a ${sides(block)} convolution mixes neighbours, of whatever ` +
+        `colour.`
 }
 
 function named({name}) {
