@@ -182,8 +182,8 @@ class MobileViTBlock(nn.Module):
     (B, C, H, W) -> (B, C, H, W). A map that does not divide into patches is resized (bilinear) to the next
     multiple before it is unfolded and back after it is folded, as the authors' code does.
 
-    MobileViTv3's block (Wadekar & Chaurasia, arXiv 2209.15159, section 3.1) differs in how it fuses: the global features
-    with the local ones instead of with the block's input, by a 1 x 1 convolution; the input is added to the result.
+    MobileViTv3's block (Wadekar & Chaurasia, arXiv 2209.15159, section 3.1) fuses the global features with the local
+    ones instead of with its input, by a 1 x 1 convolution, and adds the input to the result.
 
     Args:
         channels: C, width of the map.
@@ -388,7 +388,8 @@ class MobileViT(ImageClassifier, Pretrained, license="mit", pipeline_tag="image-
         self.config: MobileViTConfig
         channels = config.stem_channels
         self.stem = conv_bn_silu(3, channels, 3)
-        self.stem.extend(InvertedResidual(channels, channels, 1, config.expansion) for _ in range(config.stem_residuals))
+        for _ in range(config.stem_residuals):
+            self.stem.append(InvertedResidual(channels, channels, 1, config.expansion))
         self.stages = nn.ModuleList()
         for stage in config.stages:
             layers: list[nn.Module] = []

@@ -128,9 +128,9 @@ def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> 
 def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Module, tuple[Tensor, Tensor]],
            flops: Data, channels: bool) -> Data:
     """One block's work: ``patch``, ``size`` of the map that is unfolded, ``layers`` (``qkv``: q, k and v by head; the
-    shape is (3, P, N, heads, d)), ``fusion`` (its ``side`` in pixels, and the block's ``version``), ``given``, ``tokens`` (before the transformer), ``added`` (by it, without the mean
-    over all tokens), ``added_whole`` (with it), ``common`` (the share of the squared norms that this mean has),
-    ``passed_on``, ``flops``.
+    shape is (3, P, N, heads, d)), ``fusion`` (``side`` of its convolution, ``version`` of the block), ``given``,
+    ``tokens`` (before the transformer), ``added`` (by it, without the mean over all tokens), ``added_whole`` (with it),
+    ``common`` (the share of the squared norms that this mean has), ``passed_on``, ``flops``.
     """
     given, passed_on = seen[block][0][0], seen[block][1][0]
     p = block.patch_size
