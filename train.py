@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from mvit.data.images import DataError
+from mvit.networks.sizes import SIZES
 from mvit.training.output import OutputError, checkpoint_folder, run_folder
 from mvit.training.processes import pick_device
 from mvit.training.run import run
@@ -26,25 +27,24 @@ from mvit.training.state import State
 from mvit.training.step import fast_in_bfloat16
 
 
-def from_json(text: str) -> object:
+def changes(text: str) -> object:
     try:
-        return json.loads(text)
+        return SIZES[text] if text in SIZES else json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"this is no JSON ({error}), as '{{\"stem_channels\": 24}}' is") from error
+        raise argparse.ArgumentTypeError(f"this is neither one of {', '.join(SIZES)}, nor JSON ({error}), as "
+                                         "'{\"stem_channels\": 24}' is") from error
 
 
 # How a setting of a type is typed: what reads it, and what stands for it in --help.
 TYPES: dict[object, tuple[Callable[[str], object], str]] = {
-    int: (int, "N"), float: (float, "X"), str: (str, "PATH"), dict[str, Any] | None: (from_json, "JSON"),
+    int: (int, "N"), float: (float, "X"), str: (str, "PATH"), dict[str, Any] | None: (changes, "CHANGES"),
 }
 
 
 def add_settings(group: argparse._ArgumentGroup) -> None:
     """An option for each field of Settings that says what it is."""
     # No defaults here: what is not given comes from the recipe, or on --resume from the run.
-    for setting in fields(Settings):
-        if not setting.metadata:
-            continue
+    for setting in (each for each in fields(Settings) if each.metadata):
         more = dict(setting.metadata)
         flag, default = more.pop("flag", "--" + setting.name.replace("_", "-")), setting.default
         shown = more.pop("shown", f"{default:g}" if setting.type is float else default)

@@ -205,7 +205,8 @@ class MobileViTBlock(nn.Module):
         self.to_tokens = nn.Conv2d(channels, dim, 1, bias=False)
         self.encoder = TransformerEncoder(dim, depth, heads, mlp_ratio)
         self.to_map = conv_bn_silu(dim, channels, 1)
-        self.fuse = conv_bn_silu(2 * channels, channels, kernel_size if version == 1 else 1)
+        self.fusion_size = kernel_size if version == 1 else 1
+        self.fuse = conv_bn_silu(2 * channels, channels, self.fusion_size)
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]

@@ -47,20 +47,23 @@ def texts(root: Path) -> list[Path]:
 def figures(checkpoints: Path) -> str:
     """The README's table: the published figures, each checkpoint's from its own files, and what others cost.
 
-    A checkpoint has the speed of our network in the benchmark if it is of the benchmark's size.
+    A checkpoint has the speed of that network in the benchmark which has its parameters and FLOPs.
     """
     ours, other = PUBLISHED
     benchmark = checkpoints / "benchmark.json"
     costs = fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
+    by_size = {(m["params"], m["flops"]): m for m in reversed(costs)}
     rows = []
     for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
         records, network = Records.read(folder), MobileViT.from_pretrained(folder)
         parameters, flops = count_parameters(network), count_flops(network, network.config.image_size)
-        same_size = [m for m in costs[:1] if (m["params"], m["flops"]) == (parameters, flops)]
+        cost = by_size.get((parameters, flops))
         rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation,
                      "estimate": read_canonical(folder), "parameters": parameters, "flops": flops,
-                     "fps": same_size[0]["fps"] if same_size else None})
-    return render("figures.md", ours=ours, other=other, rows=rows, others=costs[1:])
+                     "fps": cost["fps"] if cost else None})
+    sizes = {(row["parameters"], row["flops"]) for row in rows}
+    others = [m for m in costs if (m["params"], m["flops"]) not in sizes]
+    return render("figures.md", ours=ours, other=other, rows=rows, others=others)
 
 
 def speed(benchmark: Path) -> str:

@@ -146,7 +146,7 @@ def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Mod
         layers.append({"qkv": packed(qkv)})
     return {"patch": [p, p], "size": size, "layers": layers, "flops": flops, "common": share.item(),
             "given": _map(given, channels), "tokens": _map(before, channels), "added": _map(added - mean, channels),
-            "fusion": {"side": block.fuse[0].kernel_size[0], "version": block.version},
+            "fusion": {"side": block.fusion_size, "version": block.version},
             "added_whole": _map(added, False), "passed_on": _map(passed_on, channels), "width": len(before),
             "channels": len(given)}
 

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import random
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,7 @@ def _figure(draw: Callable[[Axes], None], width: float, height: float) -> Figure
 # --------------------------------------------------------------------------- what is drawn
 
 Draw = Callable[[Axes], None]
+SIZES = "MobileViT, "  # begins the names of our network in its other sizes
 Point = Mapping[str, Any]  # of ``benchmark.json``, or as published
 
 
@@ -90,6 +92,8 @@ def efficiency(models: Sequence[Point]) -> Draw:
         for model in models:
             quoted = "" if model["accuracy_source"].startswith("measured") else " (quoted)"
             text = f"{model['name']}\n{model['fps']:.0f} FPS, {_millions(model)}\n{model['accuracy']:.1%}{quoted}"
+            if model["name"].startswith(SIZES):  # the table has the rest
+                text = f"{model['name'].removeprefix(SIZES)}\n{model['accuracy']:.1%}"
             labels.append((model, text))
             _bubble(axes, model, color=ORANGE if model["name"].startswith("ResNet") else BLUE, alpha=0.75)
         for quoted_one, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
@@ -100,6 +104,8 @@ def efficiency(models: Sequence[Point]) -> Draw:
             marker = "D" if quoted_one["what"].startswith("training") else "o"
             _bubble(axes, quoted_one, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2,
                     marker=marker)
+        sizes = sorted((m["fps"], m["accuracy"]) for m in models if m["name"].startswith(SIZES))
+        axes.plot([fps for fps, _ in sizes], [accuracy for _, accuracy in sizes], color=BLUE, linewidth=1, zorder=0)
         points: list[Point] = [*models, *PUBLISHED]
         axes.set_xscale("log")
         axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
@@ -136,47 +142,73 @@ def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
         x, y = axes.transData.transform((model["fps"], model["accuracy"]))
         radius = scale * _area(model) ** 0.5 / 2
         bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
-    choices = [_places(axes, model, text, bubbles) for model, text in labels]
+    choices = [_places(axes, model, text, bubbles, i) for i, (model, text) in enumerate(labels)]
     for places, kept in zip(choices, _least_overlap(choices), strict=True):
         for i, (note, *_) in enumerate(places):
             if i != kept:
                 note.remove()
 
 
-def _places(axes: Axes, model: Point, text: str, bubbles: list[Bbox]) -> list[Place]:
-    """The eight places for a text that are the best by themselves."""
+def _places(axes: Axes, model: Point, text: str, bubbles: list[Bbox], own: int) -> list[Place]:
+    """The twelve places for a text that are the best by themselves: above, below or beside its bubble, ``own``."""
     places: list[Place] = []
-    inside = axes.get_window_extent()
-    for gap, above, side in itertools.product((4, 24, 48), (True, False), ("center", "left", "right")):
-        offset = (_area(model) ** 0.5 / 2 + gap) * (1 if above else -1)
-        note = axes.annotate(text, (model["fps"], model["accuracy"]), (0, offset), fontsize=9, ha=side,
-                             textcoords="offset points", va="bottom" if above else "top")
+    inside, radius = axes.get_window_extent(), _area(model) ** 0.5 / 2
+    offsets = [((0, sign * (radius + gap)), side, va) for gap, (sign, va), side in itertools.product(
+        (4, 24, 48), ((1, "bottom"), (-1, "top")), ("center", "left", "right"))]
+    offsets += [((sign * (radius + gap), 0), side, "center") for gap, (sign, side) in itertools.product(
+        (4, 12), ((1, "left"), (-1, "right")))]
+    for offset, side, va in offsets:
+        note = axes.annotate(text, (model["fps"], model["accuracy"]), offset, fontsize=9, ha=side, va=va,
+                             textcoords="offset points")
         box = note.get_window_extent()
-        # Lost and covered area in square pixels, more of it where something is; a little for a later place.
-        cost = 10 * len(places) + box.width * box.height - _overlap(box, inside)
-        places.append((note, box, cost + 20 * sum(_overlap(box, bubble) for bubble in bubbles)))
+        # Lost and covered area in square pixels, more of it where something is; a little for a later place; and as much
+        # as a small bubble has not for one that is covered, or nearer to the text than its own.
+        cost = 10 * len(places) + 20 * (box.width * box.height - _overlap(box, inside))
+        cost += sum(20 * _overlap(box, bubble) for bubble in bubbles)
+        near = _distance(box, bubbles[own])
+        cost += sum(2000 for bubble in bubbles if bubble is not bubbles[own] and _distance(box, bubble) <= near)
+        places.append((note, box, cost))
     places.sort(key=lambda place: place[2])
-    for note, *_ in places[8:]:
+    for note, *_ in places[12:]:
         note.remove()
-    return places[:8]
+    return places[:12]
 
 
 def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
-    """For each text which of its places to take."""
+    """For each text which of its places to take: each moves to the best beside the others until none does, from many
+    beginnings."""
     together = {(a, b): [[50 * _overlap(one, other) for _, other, _ in choices[b]] for _, one, _ in choices[a]]
-                for a, b in itertools.combinations(range(len(choices)), 2)}
+                for a, b in itertools.permutations(range(len(choices)), 2)}
 
-    def badness(chosen: tuple[int, ...]) -> float:
-        return (sum(places[i][2] for places, i in zip(choices, chosen, strict=True))
-                + sum(table[chosen[a]][chosen[b]] for (a, b), table in together.items()))
+    def badness(chosen: list[int], a: int, i: int) -> float:
+        return choices[a][i][2] + sum(together[a, b][i][chosen[b]] for b in range(len(choices)) if b != a)
 
-    return min(itertools.product(*(range(len(places)) for places in choices)), key=badness)
+    def settled(chosen: list[int]) -> list[int]:
+        for a, places in enumerate(choices):
+            best = min(range(len(places)), key=lambda i: badness(chosen, a, i))
+            if badness(chosen, a, best) < badness(chosen, a, chosen[a]):
+                return settled([*chosen[:a], best, *chosen[a + 1:]])
+        return chosen
+
+    def whole(chosen: list[int]) -> float:  # what two texts share counts for both
+        return sum((places[i][2] + badness(chosen, a, i)) / 2 for a, (places, i) in
+                   enumerate(zip(choices, chosen, strict=True)))
+
+    drawn = random.Random(0)
+    found: list[list[int]] = [settled([drawn.randrange(len(places)) for places in choices]) for _ in range(40)]
+    best = min(found, key=whole)
+    return tuple(best)
 
 
 def _overlap(a: Bbox, b: Bbox) -> float:
     """The area that two boxes share, in square pixels."""
     shared = Bbox.intersection(a, b)
     return shared.width * shared.height if shared else 0.0
+
+
+def _distance(a: Bbox, b: Bbox) -> float:
+    """Pixels between two boxes at the nearest; 0 if they meet."""
+    return float(np.hypot(max(a.x0 - b.x1, b.x0 - a.x1, 0), max(a.y0 - b.y1, b.y0 - a.y1, 0)))
 
 
 def _millions(model: Point) -> str:

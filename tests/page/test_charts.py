@@ -59,3 +59,19 @@ def test_where_the_settings_changed_is_marked():
     axes = Figure().add_subplot()
     charts.curves(history, "loss")(axes)
     assert len(axes.lines) == 2
+
+
+def test_sizes_of_our_network_are_joined_and_their_labels_can_be_read():
+    models = [measured("MobileViT-XXS", 999, 0.91, 0.42e6), measured("ResNet-50, torchvision's stem", 494, 0.8, 23.5e6),
+              measured("ResNet-50, CIFAR stem", 131, 0.93, 23.5e6, "quoted: published figure"),
+              measured("MobileViT, 50-mflops", 1200, 0.885, 0.23e6),
+              measured("MobileViT, 25-mflops", 1700, 0.86, 0.12e6),
+              measured("MobileViT, 80-mflops", 800, 0.895, 0.37e6)]
+    figure = Figure(figsize=(4.2, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    charts.efficiency(models)(axes)
+    assert [list(line.get_xdata()) for line in axes.lines] == [[800, 1200, 1700]]
+    boxes = [note.get_window_extent() for note in axes.texts if isinstance(note, Annotation)]
+    assert len(boxes) == 8
+    for one, other in itertools.combinations(boxes, 2):
+        assert charts._overlap(one, other) < 0.1 * min(one.width * one.height, other.width * other.height)

@@ -60,10 +60,10 @@ def test_what_cannot_be_trained_is_said_in_one_line_before_the_first_epoch(folde
 
 
 @pytest.mark.parametrize("wrong", ["stem_channels=3", 100_000 * "["])
-def test_what_is_no_json_is_called_that(wrong, capsys):
+def test_what_is_neither_a_size_nor_json_is_called_that(wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
         train.main(["--model", wrong])
-    assert "error: argument --model: this is no JSON (" in capsys.readouterr().err
+    assert "error: argument --model: this is neither one of 25-mflops" in capsys.readouterr().err
 
 
 def test_images_of_one_class_or_one_colour_are_refused(folder, tmp_path, capsys):
