@@ -182,8 +182,9 @@ class MobileViTBlock(nn.Module):
     (B, C, H, W) -> (B, C, H, W). A map that does not divide into patches is resized (bilinear) to the next
     multiple before it is unfolded and back after it is folded, as the authors' code does.
 
-    MobileViTv3's block (Wadekar & Chaurasia, arXiv 2209.15159, section 3.1) fuses the global features with the local
-    ones instead of with its input, by a 1 x 1 convolution, and adds the input to the result.
+    MobileViTv3's block (Wadekar & Chaurasia, arXiv 2209.15159, section 3.1): the local convolution filters each channel
+    on its own; a 1 x 1 convolution fuses the global features with the local ones instead of with the input, which is
+    added to the result.
 
     Args:
         channels: C, width of the map.
@@ -192,7 +193,7 @@ class MobileViTBlock(nn.Module):
         heads: attention heads; ``dim`` must divide by it.
         mlp_ratio: hidden width of the transformer's MLP over ``dim``.
         patch_size: the patch's side in pixels; h = w.
-        kernel_size: n, side of the local and, in the paper's block, of the fusion convolution.
+        kernel_size: n, side of the local and, in the paper's own block, of the fusion convolution.
         version: 1, the paper's, or 3, MobileViTv3's.
     """
 
@@ -201,7 +202,7 @@ class MobileViTBlock(nn.Module):
         super().__init__()
         self.patch_size = patch_size
         self.version = version
-        self.local = conv_bn_silu(channels, channels, kernel_size)
+        self.local = conv_bn_silu(channels, channels, kernel_size, groups=channels if version == 3 else 1)
         self.to_tokens = nn.Conv2d(channels, dim, 1, bias=False)
         self.encoder = TransformerEncoder(dim, depth, heads, mlp_ratio)
         self.to_map = conv_bn_silu(dim, channels, 1)
@@ -219,10 +220,10 @@ class MobileViTBlock(nn.Module):
         y = _resize(y, multiple)
         y = self.encoder(unfold(y, p))                                      # (B, P, N, d)
         y = _resize(fold(y, p, multiple), (H, W))                           # (B, d, H, W)
+        if self.version == 3:  # Fusion with the local features, added to the block's input.
+            return x + self.fuse(torch.cat((local, self.to_map(y)), dim=1))
         # Fusion: beside the block's own input, so that nothing is lost.
-        if self.version == 1:
-            return self.fuse(torch.cat((x, self.to_map(y)), dim=1))         # (B, C, H, W)
-        return x + self.fuse(torch.cat((local, self.to_map(y)), dim=1))
+        return self.fuse(torch.cat((x, self.to_map(y)), dim=1))             # (B, C, H, W)
 
 
 def _resize(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -65,7 +65,8 @@ def reference_conv_bn_silu(layers, x):
     for row in range(H):
         for column in range(W):
             window = padded[:, :, row : row + k, column : column + k]
-            y[:, :, row, column] = (window[:, None] * conv.weight).sum((2, 3, 4))
+            window = window[:, :, None] if conv.groups > 1 else window[:, None]  # each channel on its own, or all
+            y[:, :, row, column] = (window * conv.weight).sum((2, 3, 4))
     for c in range(conv.out_channels):
         y[:, c] = (y[:, c] - bn.running_mean[c]) / (bn.running_var[c] + bn.eps).sqrt() * bn.weight[c] + bn.bias[c]
     return y / (1 + torch.exp(-y))
@@ -218,7 +219,8 @@ def test_flops_equal_a_count_by_hand(changes):
             macs += before**2 * c * hidden + size**2 * 9 * hidden + size**2 * hidden * stage.channels
             c = stage.channels
         pixels, d, patches = size**2, stage.dim, size**2 // config.patch_size**2
-        macs += pixels * (config.kernel_size**2 * c * c + c * d)                           # local
+        local = config.kernel_size**2 * c * (c if config.block_version == 1 else 1)
+        macs += pixels * (local + c * d)                                                    # local
         attention = 3 * d * d + 2 * patches * d + d * d                                     # qkv, q k^T and a v, output
         macs += pixels * stage.depth * (attention + 2 * d * int(d * stage.mlp_ratio))       # transformer
         kernel_size = config.kernel_size if config.block_version == 1 else 1

@@ -22,7 +22,10 @@ from mvit.data.folders import DataError as DataError  # for who reads images
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.model import CIFAR10_CLASSES
 
-LOSSY_SUFFIXES = {".jpg", ".jpeg", ".webp"}
+# Of formats that keep every pixel; all others, such as a telephone's HEIC, may lose some.
+LOSSLESS_SUFFIXES = {".apng", ".bmp", ".dib", ".gif", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif",
+                     ".tiff"}
+JPEG_COPY = "CIFAR-10 test split, JPEG copy"  # the name of one that is that as a whole
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
 TEST_SHARE = 0.2  # of the images, where there is no test/
 NO_PIXELS = 0  # in the place of an image's side
@@ -170,7 +173,7 @@ def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.
             continue
         labels.append(label)
         kept.append(file)
-        lossless.append(Path(file).suffix.lower() not in LOSSY_SUFFIXES)
+        lossless.append(Path(file).suffix.lower() in LOSSLESS_SUFFIXES)
     known = set(labels)
     if gone := [name for label, name in enumerate(classes) if label not in known]:
         raise DataError(f"No picture can be read of the class {listed(gone)} in {folder}; the first file: "

@@ -6,6 +6,7 @@ from pathlib import Path
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
 from mvit.benchmark.results import fastest, fps_per_core
+from mvit.data.images import JPEG_COPY
 from mvit.documents.ablation import ablation
 from mvit.documents.compared import compared
 from mvit.documents.familiarity import familiarity
@@ -58,7 +59,8 @@ def figures(checkpoints: Path) -> str:
         records, network = Records.read(folder), MobileViT.from_pretrained(folder)
         parameters, flops = count_parameters(network), count_flops(network, network.config.image_size)
         cost = by_size.get((parameters, flops))
-        rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation,
+        copy = bool(records.evaluation and records.evaluation["split"] == JPEG_COPY)
+        rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation, "copy": copy,
                      "estimate": read_canonical(folder), "parameters": parameters, "flops": flops,
                      "fps": cost["fps"] if cost else None})
     sizes = {(row["parameters"], row["flops"]) for row in rows}
@@ -67,12 +69,12 @@ def figures(checkpoints: Path) -> str:
 
 
 def speed(benchmark: Path) -> str:
-    """The README's table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
+    """The table of costs in checkpoints/README.md, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
     result = load_json(benchmark) if benchmark.exists() else None
     models = result["models"] if result else []
     return render("speed.md", result=result, rows=[(m, fps_per_core(models, m["name"])) for m in fastest(models)])
 
 
 def training_speeds(folder: Path) -> str:
-    """The README's lines on how fast training is, from each ``training_speed*.json``."""
+    """What checkpoints/README.md says of how fast training is, from each ``training_speed*.json``."""
     return render("training_speed.md", results=list(map(load_json, sorted(folder.glob("training_speed*.json")))))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mvit.data.images import DataError, Split
+from mvit.data.images import JPEG_COPY, DataError, Split
 from mvit.evaluation.accuracy import predict
 from mvit.networks.compared import Network
 from mvit.storage.formats import CanonicalEstimate, Evaluation
@@ -35,8 +35,8 @@ def jpeg_copy(split: Split) -> Split:
 
 
 def can_estimate(held_out: Split | None, test: Evaluation | None) -> bool:
-    """Whether the held-out images are lossless, and the test images were JPEG copies."""
-    return bool(held_out and held_out.lossless.all() and test and "JPEG copy" in test["split"])
+    """Whether the held-out images are lossless, and the test images were JPEG copies of CIFAR-10's."""
+    return bool(held_out and held_out.lossless.all() and test and test["split"] == JPEG_COPY)
 
 
 def estimate(model: Network, held_out: Split, test: Evaluation) -> CanonicalEstimate:

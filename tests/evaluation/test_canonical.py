@@ -40,7 +40,7 @@ def test_a_copy_is_what_the_data_s_copies_are(held_out):
 
 
 def test_what_a_copy_costs_is_added(held_out, tiny):
-    test = {"split": "test split, JPEG copy", "accuracy": 0.5, "images": 10_000}
+    test = {"split": "CIFAR-10 test split, JPEG copy", "accuracy": 0.5, "images": 10_000}
     result = estimate(Fine(tiny), held_out, test)
     assert (result["held_out_accuracy"], result["held_out_accuracy_as_jpeg"]) == (1.0, 0.5)
     assert result["accuracy"] == 1.0  # 0.5, and the half that is lost by copying
@@ -51,7 +51,7 @@ def test_what_a_copy_costs_is_added(held_out, tiny):
 
 
 def test_it_takes_lossless_images_and_a_test_on_copies(held_out, tiny):
-    copies = {"split": "test split, JPEG copy", "accuracy": 0.5, "images": 10}
+    copies = {"split": "CIFAR-10 test split, JPEG copy", "accuracy": 0.5, "images": 10}
     for images, test in ((held_out, {**copies, "split": "test split, canonical pixels"}),
                          (replace(held_out, lossless=held_out.lossless.logical_not()), copies)):
         with pytest.raises(DataError, match="lossless images held out"):
@@ -65,7 +65,7 @@ def test_the_command_adds_it_to_a_checkpoint(tiny, folder, tmp_path, capsys):
     assert "no images that they were held out" in capsys.readouterr().err
     (checkpoint / "run.json").write_text(json.dumps({"command": "", "settings": {"epochs": 1, "validation": 20}}))
     (checkpoint / "evaluation.json").write_text(
-        json.dumps({"split": "test split, JPEG copy", "accuracy": 0.5, "images": 10}))
+        json.dumps({"split": "CIFAR-10 test split, JPEG copy", "accuracy": 0.5, "images": 10}))
     assert canonical.main([str(checkpoint), "--data", str(folder)]) == 0
     made = json.loads((checkpoint / "canonical.json").read_text())
     assert made["held_out"] == hold_out(load_split(folder, "train"), 20)[1].name
