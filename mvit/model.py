@@ -6,7 +6,7 @@ neighbours. A MobileViT block does both: convolutions mix each pixel with its ne
 it with the pixels at the same position in every other patch, which by then carry their own neighbourhoods.
 
 Letters in comments are the paper's: B batch, C channels, H x W feature map, d transformer width, h x w patch,
-P = hw pixels in a patch, N = HW / P patches.
+P = hw pixels in a patch, N = HW / P patches, S = BP sequences of N tokens.
 """
 
 import math
@@ -92,8 +92,8 @@ def conv_bn_silu(in_channels: int, out_channels: int, kernel_size: int, stride: 
 class GlobalAveragePool(nn.Module):
     """Each channel's mean over the map. (B, C, H, W) -> (B, C, 1, 1).
 
-    By ``avg_pool2d``, whose gradient keeps the map's memory order. That of a plain mean is spread over a map of no
-    order, on which the operators before it are slow (6 % of a training step on a CPU).
+    By ``avg_pool2d``, whose gradient keeps the map's memory order. The gradient of a plain mean is not channels_last,
+    and the operators before it are slow on that (6 % of a training step on a CPU).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,7 +127,8 @@ class InvertedResidual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al., arXiv 1706.03762, section 3.2). (S, N, d) -> (S, N, d)."""
+    """Multi-head self-attention (Vaswani et al., arXiv 1706.03762, section 3.2). (S, N, d) -> (S, N, d), each of the S
+    sequences on its own."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -138,10 +139,13 @@ class Attention(nn.Module):
         self.project = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(x).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2)
-        q, k, v = qkv.chunk(3, dim=1)                # (S, heads, N, d / heads) each
+        q, k, v = self.queries_keys_values(x)
         y = F.scaled_dot_product_attention(q, k, v)  # softmax(q k^T / sqrt(d / heads)) v
         return self.project(y.transpose(1, 2).flatten(2))
+
+    def queries_keys_values(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Those of every token for every head: (S, N, d) -> three of (S, heads, N, d / heads)."""
+        return self.qkv(x).unflatten(-1, (3 * self.heads, -1)).transpose(1, 2).chunk(3, dim=1)
 
 
 class TransformerLayer(nn.Module):
@@ -206,7 +210,7 @@ class MobileViTBlock(nn.Module):
         self.to_tokens = nn.Conv2d(channels, dim, 1, bias=False)
         self.encoder = TransformerEncoder(dim, depth, heads, mlp_ratio)
         self.to_map = conv_bn_silu(dim, channels, 1)
-        self.fusion_size = kernel_size if version == 1 else 1
+        self.kernel_size, self.fusion_size = kernel_size, kernel_size if version == 1 else 1
         self.fuse = conv_bn_silu(2 * channels, channels, self.fusion_size)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from mvit.inference.variants import UnavailableError
 from mvit.model import CIFAR10_CLASSES, MobileViT
 from mvit.networks.registry import build, checkpoint_name
 from mvit.networks.stems import UnknownNetworkError
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import CHECKPOINTS
 from mvit.storage.formats import Evaluation
+from mvit.storage.records import Records
 
 
 class Published(TypedDict):

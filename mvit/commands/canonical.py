@@ -7,8 +7,8 @@ from mvit.data.images import DataError
 from mvit.evaluation.canonical import estimate
 from mvit.evaluation.images import images_of_run
 from mvit.model import CheckpointError, MobileViT
-from mvit.storage.checkpoint import CANONICAL, Records
 from mvit.storage.files import write_json
+from mvit.storage.records import CANONICAL, Records
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         model, test = MobileViT.from_pretrained(options.checkpoint), Records.read(options.checkpoint).evaluation
         _, held_out, _ = images_of_run(options.checkpoint, model, options.data)
         if not held_out or not test:
-            raise DataError(f"{options.checkpoint} says of no images that they were held out and of no test.")
+            raise DataError(f"{options.checkpoint} records neither held-out images nor a test.")
         result = estimate(model, held_out, test)
     except (CheckpointError, DataError) as error:
         print(error, file=sys.stderr)

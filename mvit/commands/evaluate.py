@@ -10,7 +10,7 @@ from mvit.data.pictures import FIT
 from mvit.evaluation.accuracy import as_table, cut_and_fit, evaluate, predict, with_classes_of
 from mvit.evaluation.mistakes import as_lines, worst_mistakes
 from mvit.model import CheckpointError, MobileViT
-from mvit.storage.checkpoint import Records
+from mvit.storage.records import Records
 
 
 def aspect(text: str) -> tuple[int, int]:

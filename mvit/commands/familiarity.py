@@ -13,8 +13,8 @@ from mvit.evaluation.images import images_of_run
 from mvit.inference.familiarity import RECORD
 from mvit.inference.variants import to_channels_last
 from mvit.model import CheckpointError, MobileViT
-from mvit.storage.checkpoint import Records
 from mvit.storage.formats import Told
+from mvit.storage.records import Records
 
 CHOSEN_BY = {"cat", "truck"}  # of the classes left out; the others are for reporting alone
 

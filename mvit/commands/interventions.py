@@ -7,8 +7,8 @@ from mvit.data.images import DataError
 from mvit.evaluation.images import test_images
 from mvit.explain.interventions import as_table, measure
 from mvit.model import CheckpointError, MobileViT
-from mvit.storage.checkpoint import INTERVENTIONS
 from mvit.storage.files import write_json
+from mvit.storage.records import INTERVENTIONS
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,7 +16,7 @@ ARCHIVE_BYTES = 170_498_071
 SILENCE = 20  # seconds after which a server or proxy that sends nothing is given up
 
 
-def read_canonical(split: str) -> "CIFAR10":
+def read_cifar10(split: str) -> "CIFAR10":
     """A split of CIFAR-10, ``"train"`` or ``"test"``, from ``data/``, where it is put if it is not there.
 
     Raises:

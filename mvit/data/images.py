@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mvit.data.canonical import read_canonical
+from mvit.data.canonical import read_cifar10
 from mvit.data.folders import NAMED_AT_MOST, class_files, class_name, find_splits, folders_in, listed
 from mvit.data.folders import DataError as DataError  # for who reads images
 from mvit.data.pictures import PictureError, load_picture, to_network_size
@@ -146,7 +146,7 @@ def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test
 
 
 def _load_canonical(split: str) -> Split:
-    cifar = read_canonical(split)
+    cifar = read_cifar10(split)
     return _split(f"CIFAR-10 {split} split, canonical pixels", cifar.classes, cifar.data, cifar.targets,
                   np.ones(len(cifar), bool), [f"{split} image {number}" for number in range(len(cifar))])
 

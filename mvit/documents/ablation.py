@@ -8,9 +8,9 @@ from typing import Any
 
 from mvit.documents.rendering import render
 from mvit.evaluation.accuracy import wilson_interval
-from mvit.storage.checkpoint import Records, commands_of
 from mvit.storage.files import load_json, write_json
 from mvit.storage.formats import About
+from mvit.storage.records import Records, commands_of
 
 Trial = dict[str, Any]  # a run as ``ablation.json`` has it; which keys there are depends on when it was made
 

@@ -13,8 +13,8 @@ from mvit.documents.ablation import ablation
 from mvit.documents.familiarity import familiarity
 from mvit.documents.rendering import render
 from mvit.networks.compared import Compared, Network
-from mvit.storage.checkpoint import Records, read_canonical
 from mvit.storage.files import CHECKPOINTS, ROOT
+from mvit.storage.records import Records, read_canonical_estimate
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "safetensors")  # whose versions may matter to who repeats a run
 
@@ -59,6 +59,6 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
         folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
         shown_settings={name: value for name, value in settings.items()
                         if name != "recipe" and value not in (None, "")},
-        canonical=render("canonical.md", estimate=read_canonical(made)),
+        canonical=render("canonical.md", estimate=read_canonical_estimate(made)),
         ablation=ablation(CHECKPOINTS / "ablation.json") if compared else "", familiarity=familiarity(made),
     )

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mvit.documents.rendering import render
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import read_json
 from mvit.storage.formats import Epoch, RivalSpeed
+from mvit.storage.records import Records
 
-OURS = "reference"
+OUR_FOLDER = "reference"
 
 
 def compared(checkpoints: Path) -> str:
@@ -19,14 +19,15 @@ def compared(checkpoints: Path) -> str:
     folders = [path.parent for path in sorted(checkpoints.glob("compared/*/evaluation.json"))]
     speed: RivalSpeed | None = read_json(checkpoints / "compared" / "training_speed.json")
     speeds = speed["images_per_second"] if speed else {}
-    ours = Records.read(checkpoints / OURS)
+    ours = Records.read(checkpoints / OUR_FOLDER)
     epochs, rows = len(ours.history), []
-    for folder in ([checkpoints / OURS, *folders] if folders else []):
+    for folder in ([checkpoints / OUR_FOLDER, *folders] if folders else []):
         name, records = str(folder.relative_to(checkpoints)), Records.read(folder)
         if records.evaluation is None or len(records.history) != epochs:
             continue
-        ratio = speeds[name] / speeds[OURS] if name in speeds else None
-        rows.append({"name": "ours" if name == OURS else Path(name).name, "accuracy": records.evaluation["accuracy"],
+        ratio = speeds[name] / speeds[OUR_FOLDER] if name in speeds else None
+        rows.append({"name": "ours" if name == OUR_FOLDER else Path(name).name,
+                     "accuracy": records.evaluation["accuracy"],
                      "interval": records.evaluation["accuracy_interval_95"], "speed": speeds.get(name), "ratio": ratio,
                      "then": _after(records.history, epochs * ratio) if ratio else ""})
     return render("compared_networks.md", rows=rows, epochs=epochs, speed=speed,

@@ -13,8 +13,8 @@ from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import render
 from mvit.model import MobileViT
-from mvit.storage.checkpoint import Records, read_canonical
 from mvit.storage.files import load_json
+from mvit.storage.records import Records, read_canonical_estimate
 
 
 def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str:
@@ -31,7 +31,7 @@ def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str
         "finetuning": lambda: finetuning(checkpoints / "finetuning.json"),
         "compared": lambda: compared(checkpoints),
         "familiarity": lambda: familiarity(folder or checkpoints),
-        "canonical": lambda: render("canonical.md", estimate=read_canonical(folder or checkpoints))}
+        "canonical": lambda: render("canonical.md", estimate=read_canonical_estimate(folder or checkpoints))}
     for name, table in tables.items():
         begin, end = f"<!-- {name}: python -m mvit.card -->\n", f"<!-- /{name} -->\n"
         if begin in text:
@@ -61,7 +61,7 @@ def figures(checkpoints: Path) -> str:
         cost = by_size.get((parameters, flops))
         copy = bool(records.evaluation and records.evaluation["split"] == JPEG_COPY)
         rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation, "copy": copy,
-                     "estimate": read_canonical(folder), "parameters": parameters, "flops": flops,
+                     "estimate": read_canonical_estimate(folder), "parameters": parameters, "flops": flops,
                      "fps": cost["fps"] if cost else None})
     sizes = {(row["parameters"], row["flops"]) for row in rows}
     others = [m for m in costs if (m["params"], m["flops"]) not in sizes]
@@ -69,7 +69,7 @@ def figures(checkpoints: Path) -> str:
 
 
 def speed(benchmark: Path) -> str:
-    """The table of costs in checkpoints/README.md, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
+    """The table of costs, from ``benchmark.json``; each network in its fastest form in PyTorch alone."""
     result = load_json(benchmark) if benchmark.exists() else None
     models = result["models"] if result else []
     return render("speed.md", result=result, rows=[(m, fps_per_core(models, m["name"])) for m in fastest(models)])

@@ -20,7 +20,7 @@ from mvit.inference.familiarity import NEIGHBOUR, Familiarity, body, neighbour_d
 from mvit.model import MobileViT
 from mvit.storage.formats import FamiliarityRecord, Told
 
-BANK = 2000  # training images whose features are kept, 768 kB; six times as many had the same mean AUROC
+BANK_SIZE = 2000  # training images whose features are kept, 768 kB; six times as many had the same mean AUROC
 FITTED = 5000  # training images for the other scores' means and covariance, the bank among them
 SHARE = 0.05  # of the images to calibrate on is called unusual
 USED = f"distance to neighbour {NEIGHBOUR}"
@@ -64,7 +64,7 @@ def scores(model: MobileViT, features: Tensor, labels: Tensor) -> dict[str, Scor
 
 def keep(features: Tensor) -> Tensor:
     """The first features as a bank: of length one, in half precision."""
-    return F.normalize(features[:BANK]).half()
+    return F.normalize(features[:BANK_SIZE]).half()
 
 
 # --------------------------------------------------------------------------- how well they tell
@@ -138,7 +138,7 @@ def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Sp
         half, whole = len(test) // 2, test.some(len(test))  # in random order
         held_out, test = whole[:half], whole[half:]
         calibrated_on = f"{half:,} images of the {test.name}, as none were held out; they are not among those counted"
-    some = train.some(BANK)
+    some = train.some(BANK_SIZE)
     bank = keep(pooled(model, some.images))
     measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images)) for split in (held_out, test))
     share = SHARE if len(measured) * SHARE >= 1 else 0.0  # of fewer than twenty images none is called unusual

@@ -5,7 +5,7 @@ from pathlib import Path
 from mvit.data.images import DataError, Split, hold_out, load_split, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.model import MobileViT
-from mvit.storage.checkpoint import Records
+from mvit.storage.records import Records
 
 
 def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> Split:

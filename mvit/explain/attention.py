@@ -206,7 +206,7 @@ def rollout(block: BlockAttention) -> Tensor:
 
 
 def heat_map(block: BlockAttention, size: tuple[int, int], layer: Layer = -1, head: int | None = None,
-             at: tuple[float, float] | None = None, whole_patch: bool = False) -> Tensor:
+             at: tuple[float, float] | None = None) -> Tensor:
     """A block's attention in the coordinates of the image.
 
     Args:
@@ -215,13 +215,11 @@ def heat_map(block: BlockAttention, size: tuple[int, int], layer: Layer = -1, he
         layer: which layer of the block, or "rollout" for all of them by :func:`rollout`.
         head: which head; None for the mean over heads.
         at: (row, column) in the image: what the token there attends to, as query. None: the mean over all queries.
-        whole_patch: with ``at``, show for each patch the mean over the P positions in it, each attending to its own,
-            instead of the clicked position alone.
 
     Returns:
         (batch, height, width). Over the tokens of the block's feature map, each counted once, the values sum to one for
-        a token and to P for the mean over queries or a whole patch. With a token, and not for the whole patch, only
-        pixels at its position in the other patches are not zero: nothing else is attended to.
+        a token and to P for the mean over queries. With a token only pixels at its position in the other patches are
+        not zero: nothing else is attended to.
 
     Raises:
         ValueError: ``at`` lies outside the image, or a head is named for the rollout, which has none.
@@ -237,11 +235,7 @@ def heat_map(block: BlockAttention, size: tuple[int, int], layer: Layer = -1, he
     else:
         position, patch = block.token_at(*at, size)
         keys = weights[:, :, patch]                                        # (B, P, N)
-        if whole_patch:
-            keys = keys.mean(1, keepdim=True).expand_as(keys)
-        else:
-            only = torch.zeros_like(keys)
-            only[:, position] = keys[:, position]
-            keys = only
+        others = torch.arange(keys.shape[1], device=keys.device) != position
+        keys = keys.masked_fill(others[:, None], 0)
     pixels = fold(keys[..., None], block.patch_size, block.map_size)       # (B, 1, H, W)
     return F.interpolate(pixels, size, mode="nearest")[:, 0]

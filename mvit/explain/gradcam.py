@@ -17,7 +17,7 @@ VEIL = 0.6  # how much of the figure is the map's colours; the rest is the pictu
 
 
 def gradcam(model: MobileViT, pixels: Tensor, label: int) -> Tensor:
-    """What each token of the last feature map adds to a class's logit, and where that is negative zero.
+    """What each token of the last feature map adds to a class's logit, clipped at zero.
 
     The map is what the head's convolution gives, the last before everything is averaged. Each of its channels counts by
     the mean of its gradient (the paper's equations 1 and 2). As only an average and a linear layer follow here, what

@@ -52,11 +52,11 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
         probes: of this network; others are left out.
 
     Returns:
-        as JSON has it: ``size``, ``picture`` (H, W, 3 bytes), ``classes`` (at most ten, the likeliest) of
-        ``class_count``, ``answer`` (their probabilities), ``stages`` (stem, stages, head, in order, each with ``name``,
-        ``shape``, ``flops``, ``map``, ``probe``), ``blocks`` (see :func:`_block`), ``flops`` (of all),
-        ``attention_flops`` (of all query-key products and weighted sums; ``attention_flops_unpatched`` if every
-        token attended to all).
+        as JSON has it: ``size``, ``picture`` (H, W, 3 bytes), ``classes`` (at most ten, the likeliest; their
+        ``class_indices``) of ``class_count``, ``answer`` (their probabilities), ``stages`` (stem, stages, head, in
+        order, each with ``name``, ``shape``, ``flops``, ``map``, ``probe``), ``blocks`` (see :func:`_block`), ``flops``
+        (of all), ``attention_flops`` (of all query-key products and weighted sums; ``attention_flops_unpatched`` if
+        every token attended to all).
     """
     probes = probes if probes and probes.match(model) else None
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]
@@ -99,7 +99,7 @@ def _stages(outputs: list[Tensor], flops: list[int], probes: Probes | None, name
     for i, (output, cost) in enumerate(zip(outputs, flops, strict=False)):
         depth, probe = f"block {i}" if i else "stem", None
         if probes:
-            said = F.linear(output.mean((1, 2)), *probes.weights[depth]).softmax(-1)
+            said = probes.read(depth, output.mean((1, 2)))
             probe = {"answer": _rounded(said[chosen]), "says": names[int(said.argmax())],
                      "accuracy": probes.accuracy[depth]}
         stages.append({"name": depth, "shape": _shape(output), "flops": cost, "map": _map(output, channels),
@@ -115,7 +115,7 @@ def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> 
         seen[module] = (inputs[0], output)
 
     parts = [model, model.stem, model.head[-1], *blocks, *(block.encoder.layers for block in blocks),
-             *(attention.qkv for attention in attentions_of(model).values())]
+             *attentions_of(model).values()]
     handles = [part.register_forward_hook(only_here(keep)) for part in parts]
     try:
         model(model.normalize(pixels))
@@ -128,9 +128,10 @@ def _forward(model: MobileViT, pixels: Tensor, blocks: list[MobileViTBlock]) -> 
 def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Module, tuple[Tensor, Tensor]],
            flops: Data, channels: bool) -> Data:
     """One block's work: ``patch``, ``size`` of the map that is unfolded, ``layers`` (``qkv``: q, k and v by head; the
-    shape is (3, P, N, heads, d)), ``fusion`` (``side`` of its convolution, ``version`` of the block), ``given``,
-    ``tokens`` (before the transformer), ``added`` (by it, without the mean over all tokens), ``added_whole`` (with it),
-    ``common`` (the share of the squared norms that this mean has), ``passed_on``, ``flops``.
+    shape is (3, P, N, heads, d)), ``local`` (``side`` of the convolution, and whether it is ``depthwise``), ``fusion``
+    (``side`` of its convolution, ``version`` of the block), ``channels`` and ``width`` (C and d), ``given``, ``tokens``
+    (before the transformer), ``added`` (by it, without the mean over all tokens), ``added_whole`` (with it), ``common``
+    (the share of the squared norms that this mean has), ``passed_on``, ``flops``.
     """
     given, passed_on = seen[block][0][0], seen[block][1][0]
     p = block.patch_size
@@ -141,11 +142,11 @@ def _block(block: MobileViTBlock, attentions: list[Attention], seen: dict[nn.Mod
     share = mean.square().sum() * added[0].numel() / added.square().sum().clamp_min(1e-30)
     layers = []
     for attention in attentions:
-        S, N, _ = seen[attention.qkv][1].shape
-        qkv = seen[attention.qkv][1].view(S, N, 3, attention.heads, -1).permute(2, 0, 1, 3, 4)
-        layers.append({"qkv": packed(qkv)})
+        qkv = torch.stack(attention.queries_keys_values(seen[attention][0]))            # (3, P, heads, N, d)
+        layers.append({"qkv": packed(qkv.transpose(2, 3))})
     return {"patch": [p, p], "size": size, "layers": layers, "flops": flops, "common": share.item(),
             "given": _map(given, channels), "tokens": _map(before, channels), "added": _map(added - mean, channels),
+            "local": {"side": block.kernel_size, "depthwise": block.version == 3},
             "fusion": {"side": block.fusion_size, "version": block.version},
             "added_whole": _map(added, False), "passed_on": _map(passed_on, channels), "width": len(before),
             "channels": len(given)}

@@ -101,12 +101,11 @@ def _attend_otherwise(uniform: bool, muted: list[int]) -> Callable[..., Any]:
     """A forward hook that puts another output in the place of the attention's own."""
     def hook(attention: Attention, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         (x,) = inputs
-        S, N, d = x.shape
-        q, k, v = attention.qkv(x).view(S, N, 3 * attention.heads, -1).transpose(1, 2).chunk(3, dim=1)
+        q, k, v = attention.queries_keys_values(x)
         y = v.mean(2, keepdim=True).expand_as(v) if uniform else F.scaled_dot_product_attention(q, k, v)
         y = y.clone()
         y[:, muted] = 0
-        changed: Tensor = attention.project(y.transpose(1, 2).reshape(S, N, d))
+        changed: Tensor = attention.project(y.transpose(1, 2).flatten(2))
         return changed
     return hook
 

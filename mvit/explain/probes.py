@@ -92,10 +92,9 @@ class Probes:
         return {name: tuple(weight.shape) for name, (weight, _) in self.weights.items()} == {
             name: (len(config.class_names), width) for name, width in zip(depths(model), widths, strict=True)}
 
-    def __call__(self, model: MobileViT, images: Tensor) -> dict[str, Tensor]:
-        """By depth, (N, classes) probabilities for uint8 images (N, 3, size, size)."""
-        features = pooled_features(model, images)
-        return {name: F.linear(features[name], *self.weights[name]).softmax(-1) for name in self.weights}
+    def read(self, depth: str, features: Tensor) -> Tensor:
+        """(..., channels) features, averaged over the map at this depth, to (..., classes) probabilities."""
+        return F.linear(features, *self.weights[depth]).softmax(-1)
 
 
 def fit_probe(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,9 @@ from mvit.data.pictures import to_network_size
 from mvit.inference.familiarity import Familiarity, body
 from mvit.inference.variants import fused_or_frozen, to_channels_last
 from mvit.model import MobileViT
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import read_json
 from mvit.storage.formats import ConfidenceBin
+from mvit.storage.records import Records
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 
-from mvit.inference.rewriting import OPSET, without_copies_for_heads
+from mvit.inference.onnx_attention import OPSET, without_copies_for_heads
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -100,12 +100,12 @@ def folded(model: nn.Module, example: Tensor) -> Forward:
 
 
 def folded_channels_last(model: nn.Module, example: Tensor) -> Forward:
-    """Both."""
+    """BatchNorm folded into convolutions, and maps in channels_last order."""
     return channels_last(fold_batchnorm(model, example), example)
 
 
 def frozen(model: nn.Module, example: Tensor) -> Forward:
-    """Both, then traced and frozen by TorchScript: no Python between operators, and weights packed for oneDNN.
+    """The same, traced and frozen by TorchScript: no Python between operators, and weights packed for oneDNN.
 
     For inputs of the example's shape only.
     """
@@ -193,7 +193,8 @@ def onnx_runtime(model: nn.Module, example: Tensor) -> Forward:
 
 
 def openvino(model: nn.Module, example: Tensor) -> Forward:
-    """The same file run by OpenVINO, in float32 also where the CPU has bfloat16: pip install openvino as well."""
+    """Exported to ONNX as it is and run by OpenVINO, in float32 also where the CPU has bfloat16: pip install openvino.
+    """
     if example.is_cuda:
         raise UnavailableError("only OpenVINO's CPU plugin is used here")
     try:

@@ -26,7 +26,7 @@ class ComparedConfig:
     class_names: tuple[str, ...] = CIFAR10_CLASSES
     image_size: int = 32
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.25, 0.25, 0.25)
     temperature: float = 1.0
 
     @property

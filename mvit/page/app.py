@@ -102,17 +102,22 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
         checkpoint.change(training_figures, checkpoint, figures, **LAST)
         checkpoint.change(describe, checkpoint, [titled, headed, task], **LAST)
         titled.change(None, titled, js="title => { document.title = title }", api_visibility="private")
-    # For each visitor and each call Gradio (6.31) asks Python for the signature of each of the page's components, which
+    spare_gradio_work(page)
+    guard(page)
+    read_picture.start()
+    return page
+
+
+def spare_gradio_work(page: gr.Blocks) -> None:
+    """Bound what is queued, and what Gradio (6.31) looks up and keeps for each visitor and each call."""
+    # For each visitor and each call it asks Python for the signature of each of the page's components, which
     # takes longer than the network. Python looks it up where it is noted.
     for component in {type(block) for block in page.blocks.values()}:
         component.__init__.__signature__ = inspect.signature(component.__init__)
     # What is queued: the endpoint and measurements. More of them than MOST_EVENTS waiting are refused.
     page.queue(max_size=MOST_EVENTS)
-    # Gradio (6.31) keeps for each program that ever called a set of its calls under way, and searches them all.
+    # It keeps for each program that ever called a set of its calls under way, and searches them all.
     page._queue.pending_event_ids_session = LRUCache(2000)  # as many as of its messages
-    guard(page)
-    read_picture.start()
-    return page
 
 
 def launch(page: gr.Blocks) -> None:
@@ -121,7 +126,7 @@ def launch(page: gr.Blocks) -> None:
     Raises:
         ServingError: it cannot be served there.
     """
-    # Two threads of two cores each would wait for one another; one visitor alone has his answer as soon.
+    # Two threads of two cores each would wait for one another; one visitor alone has an answer just as soon.
     torch.set_num_threads(1)
     keep_memory_together()
     # max_threads: handlers at work at once. They share one interpreter, so that more would not be faster; some more

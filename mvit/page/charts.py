@@ -82,7 +82,7 @@ Point = Mapping[str, Any]  # of ``benchmark.json``, or as published
 
 
 def efficiency(models: Sequence[Point]) -> Draw:
-    """The bubble chart: frames per second, accuracy, and parameters as the bubble's area.
+    """The bubble chart: images per second, accuracy, and parameters as the bubble's area.
 
     Args:
         models: a record each of ``benchmark.json``, those with an accuracy.

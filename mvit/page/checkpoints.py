@@ -8,8 +8,9 @@ from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Classifier
 from mvit.model import CheckpointError
 from mvit.page.crowd import made_once
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import CHECKPOINTS
+from mvit.storage.formats import About
+from mvit.storage.records import Records
 
 begun_with: list[Path] = []  # the weights that the page was built with
 
@@ -28,19 +29,28 @@ def choices() -> list[tuple[str, str]]:
 def about(checkpoint: str) -> str:
     """How weights came about and how good they are, in one sentence of Markdown, from their own records."""
     records, name = Records.read(Path(checkpoint)), Path(checkpoint).name
-    epochs = len(records.history)
-    parts = [f"{epochs} epoch{'s' * (epochs != 1)}"] if epochs else []
-    if records.run:
-        settings = records.run["settings"]
-        means = {"AdamW": settings.get("optimizer") == "adamw", "Muon": settings.get("optimizer") == "muon",
-                 "RandAugment": settings.get("randaugment"), "Cutout": settings.get("cutout"),
-                 "label smoothing": settings.get("label_smoothing"),
-                 "the answers of a larger network": settings.get("teacher")}
-        parts.append("with " + ", ".join(mean for mean, used in means.items() if used))
-    how = f" trained for {' '.join(parts)}" if parts else " of which no record of the training is there"
+    runs = _runs(records.run, len(records.history)) if records.history else []
+    how = f"trained for {', then '.join(runs)}" if runs else "there is no record of their training"
     good = (f"; right on {records.evaluation['accuracy']:.1%} of {records.evaluation['images']:,} images "
             f"({markdown(records.evaluation['split'])})" if records.evaluation else "")
-    return f"The weights *{markdown(name)}*:{how}{good}."
+    return f"The weights *{markdown(name)}*: {how}{good}."
+
+
+def _runs(run: About | None, epochs: int) -> list[str]:
+    """Each run that led to weights, from the first on: its epochs, of so many in all, and by which means."""
+    if not run:
+        return [_count(epochs)]
+    settings, own = run["settings"], run["settings"]["epochs"]
+    means = {"AdamW": settings.get("optimizer") == "adamw", "Muon": settings.get("optimizer") == "muon",
+             "RandAugment": settings.get("randaugment"), "Cutout": settings.get("cutout"),
+             "label smoothing": settings.get("label_smoothing"), "a teacher's answers": settings.get("teacher")}
+    this = f"{_count(own)} with {', '.join(mean for mean, used in means.items() if used)}"
+    before = run.get("earlier", {}).get(settings.get("weights", "")) if epochs > own else None
+    return [*(_runs(before, epochs - own) if epochs > own else []), this]
+
+
+def _count(epochs: int) -> str:
+    return f"{epochs} epoch{'s' * (epochs != 1)}"
 
 
 def load_classifier(checkpoint: str | Path) -> Classifier:

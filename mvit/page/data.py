@@ -8,8 +8,8 @@ from mvit.data.images import DataError, Split, hold_out, list_split
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.page.checkpoints import usable
 from mvit.page.crowd import made_once
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
+from mvit.storage.records import Records
 
 at_hand: list[Path] = []  # the data set that the page was started with, if it was with one
 NONE = ("The pictures behind this are not at hand: start the page with <code>python demo.py --data PATH</code>, "

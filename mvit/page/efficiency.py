@@ -61,7 +61,7 @@ def efficiency_figures(text: str) -> tuple[str, str]:
         f"picture of 32 × 32 pixels at a time (batch size 1), networks interleaved, median of "
         f"{min(m['passes'] for m in result['models'])} passes each or more. FLOPs count 2 per multiply-accumulate. The "
         f"accuracy of {ours['name']}: {html.escape(ours['accuracy_source'] or 'not known')}.</p>"
-        + (f"<p class='note'>Not on the chart, since nobody has measured its accuracy on these classes: {absent}. The "
+        + (f"<p class='note'>Not on the chart, as nobody has measured their accuracy on these classes: {absent}. The "
            "speed does not depend on what it was trained for.</p>" if absent else "")
     )
 
@@ -109,7 +109,7 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> list[gr.Componen
             chart = gr.HTML(elem_id="efficiency", elem_classes="chart")
         with gr.Column(scale=1, min_width=200):
             measure = gr.Button("Measure on this machine", variant="primary")
-            gr.Markdown("The network of the weights chosen above, beside the others, on pictures of that size. "
+            gr.Markdown("The network of the weights chosen above, beside the others, on 32 × 32 pixels. "
                         f"It begins its last turn after {LIMIT} seconds at the latest, and ends some seconds later.",
                         elem_classes="note")
             cancel = gr.Button("Cancel", variant="stop", interactive=False)

@@ -21,9 +21,9 @@ from mvit.page.checkpoints import usable
 from mvit.page.data import NotAtHandError, evaluated_pictures
 from mvit.page.events import LAST
 from mvit.page.pictures import as_png
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
 from mvit.storage.formats import Evaluation
+from mvit.storage.records import Records
 
 SHOWN, SIDE = 24, 96  # pictures, and their side in pixels at most
 MOST, SECONDS = 1000, 10  # of a class: how many pictures are classified for an answer, and for how long

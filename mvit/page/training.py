@@ -9,9 +9,9 @@ from mvit.evaluation.mistakes import most_confused
 from mvit.page import charts
 from mvit.page.crowd import made_once
 from mvit.page.mistakes import CHOOSE, choosable, mistakes_under
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import version
 from mvit.storage.formats import Evaluation
+from mvit.storage.records import Records
 
 NO_GAIN = 0.001  # of expected calibration error, that is 0.1 points: less than its estimate varies by
 

@@ -16,8 +16,8 @@ from mvit.page.events import LAST
 from mvit.page.examples import examples
 from mvit.page.pictures import pack, unpack
 from mvit.page.uploads import UNFIT
-from mvit.storage.checkpoint import read_costs
 from mvit.storage.files import version
+from mvit.storage.records import read_costs
 
 YOURS = "yours"  # in the address, in the place of an example's name
 

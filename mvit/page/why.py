@@ -84,7 +84,7 @@ def why_section(answered: gr.events.Dependency, begin: dict[str, float], label: 
                 scale = gr.HTML(colours)
             with gr.Column(min_width=260):
                 chosen = gr.Dropdown(list(begin), value=name, interactive=True, elem_id="why-class",
-                                     label="What speaks for (or click on a class above)")
+                                     label="Class to explain (or click on one above)")
                 words = gr.Markdown(text)
     shown, subject = [figure, scale, words], [pixels, checkpoint]
     answered.then(explain_answer, [label, *subject], [section, chosen, *shown], **LAST)

@@ -11,8 +11,8 @@ from mvit.data.images import Split, mean_and_std
 from mvit.inference.variants import fold_batchnorm, to_channels_last
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.networks.compared import Network
-from mvit.storage.checkpoint import Records
 from mvit.storage.formats import About, Epoch
+from mvit.storage.records import Records
 from mvit.training.settings import Settings, TrainingError
 
 # Fields of a configuration in which a network may differ from the one whose weights it begins with.

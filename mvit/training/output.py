@@ -12,9 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from mvit.explain import probes
+from mvit.inference import familiarity
 from mvit.model import MobileViTConfig
 from mvit.networks.compared import ComparedConfig
 from mvit.storage.files import CHECKPOINTS, exchange, part_of, read_json, write_whole
+from mvit.storage.records import CANONICAL, INTERVENTIONS
 
 try:
     import fcntl
@@ -22,9 +25,8 @@ except ImportError:  # Windows: two runs into one output are not noticed
     fcntl = None  # type: ignore[assignment]  # what is not there has no type of its own
 
 # In the order in which they get into a folder: what says that it is ours first, what nothing is loaded without last.
-CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", "canonical.json",
-                    "run.json", "probes.safetensors", "interventions.json", "familiarity.json",
-                    "familiarity.safetensors", "model.safetensors")
+CHECKPOINT_FILES = ("config.json", "README.md", "history.json", "evaluation.json", "validation.json", CANONICAL,
+                    "run.json", probes.FILE, INTERVENTIONS, familiarity.RECORD, familiarity.BANK, "model.safetensors")
 STATE_FILES = ("resume.pt", "history.json", "lock")
 
 

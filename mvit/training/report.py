@@ -23,7 +23,7 @@ UNEVEN = 2  # times as many images in the largest class as in the smallest
 def start_line(train: Split, watched: Split, device: torch.device, processes: int, settings: Settings) -> str:
     """What a run has to work with: lines for how the images were got, their number, and that of each class.
 
-    Where a person has few pictures of his own, also what does better with these.
+    Where there are few pictures, also what does better with these.
     """
     images = (f"{len(train):,} images for training ({train.name}), {len(watched):,} to watch ({watched.name}), "
             f"on {device}, {processes} process(es), {torch.get_num_threads()} thread(s) each")

@@ -19,9 +19,9 @@ from mvit.explain.probes import Probes, train_probes
 from mvit.inference.familiarity import Familiarity
 from mvit.model import MobileViT
 from mvit.networks.compared import Network
-from mvit.storage.checkpoint import CANONICAL
 from mvit.storage.files import write_json, write_text, write_whole
 from mvit.storage.formats import Epoch, Evaluation
+from mvit.storage.records import CANONICAL
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from mvit.storage.checkpoint import Records
 from mvit.storage.files import write_json, write_whole
 from mvit.storage.formats import About, Epoch, Evaluation
+from mvit.storage.records import Records
 from mvit.training.settings import Settings, TrainingError
 
 STATE_VERSION = 4  # of what resume.pt holds, and of the draws: a run ends as it began
@@ -83,7 +83,7 @@ class State:
         """What stays of the run beside the weights, once it is finished.
 
         Args:
-            evaluations: by split, as :class:`mvit.storage.checkpoint.Records` has them.
+            evaluations: by split, as :class:`mvit.storage.records.Records` has them.
         """
         history = [{**record, "epoch": len(self.before) + record["epoch"]} for record in self.history]
         return Records([*self.before, *history], evaluations,

@@ -23,7 +23,7 @@ from mvit.benchmark.measuring import measure
 from mvit.benchmark.networks import Contender, contenders
 from mvit.benchmark.results import best, fastest, fps_per_core, ratios
 from mvit.inference import variants as fast
-from mvit.inference.rewriting import OPSET, without_copies_for_heads
+from mvit.inference.onnx_attention import OPSET, without_copies_for_heads
 from mvit.inference.variants import PYTORCH_VARIANTS, VARIANTS, UnavailableError, fold_batchnorm
 from mvit.model import CIFAR10_CLASSES
 from mvit.networks.registry import build

@@ -62,7 +62,7 @@ def test_the_command_adds_it_to_a_checkpoint(tiny, folder, tmp_path, capsys):
     checkpoint = tmp_path / "checkpoint"
     MobileViT(tiny).save_pretrained(checkpoint)
     assert canonical.main([str(checkpoint), "--data", str(folder)]) == 2
-    assert "no images that they were held out" in capsys.readouterr().err
+    assert "records neither held-out images nor a test" in capsys.readouterr().err
     (checkpoint / "run.json").write_text(json.dumps({"command": "", "settings": {"epochs": 1, "validation": 20}}))
     (checkpoint / "evaluation.json").write_text(
         json.dumps({"split": "CIFAR-10 test split, JPEG copy", "accuracy": 0.5, "images": 10}))

@@ -10,7 +10,7 @@ from mvit import MobileViT
 from mvit.commands.interventions import main
 from mvit.data.images import load_split
 from mvit.explain.interventions import Change, answer_after, attentions_of, measure, patch_sides
-from mvit.storage.checkpoint import INTERVENTIONS, read_costs
+from mvit.storage.records import INTERVENTIONS, read_costs
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ def test_probes_are_made_saved_and_used(tiny, folder, tmp_path, capsys):
     assert probes.accuracy == expected.accuracy
     assert probes.measured_on == test.name
     assert max(probes.accuracy.values()) > 0.8            # the colour is there from the stem on
-    probabilities = probes(model, test.images)
-    for name, p in probabilities.items():
+    for name, features in pooled_features(model, test.images).items():
+        p = probes.read(name, features)
         torch.testing.assert_close(p.sum(1), torch.ones(len(test)))
         assert (p.argmax(1) == test.labels).float().mean().item() == expected.accuracy[name]
     (checkpoint / "probes.safetensors").write_bytes(b"broken")

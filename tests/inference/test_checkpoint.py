@@ -27,7 +27,7 @@ from mvit.evaluation.accuracy import (
     with_classes_of,
 )
 from mvit.inference.classifier import Classifier, _read_reliability
-from mvit.storage.checkpoint import Records
+from mvit.storage.records import Records
 from tests.conftest import StandIn
 
 ROOT = Path(__file__).parent.parent.parent

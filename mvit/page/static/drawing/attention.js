@@ -8,8 +8,8 @@ import {mapCells} from './layout.js'
 const WIDEST_ARC = 11  // pixels, of a weight of one
 
 export class AttentionView {
-    constructor(scene, overview, model) {
-        Object.assign(this, {scene, overview, model})
+    constructor(scene, overview) {
+        Object.assign(this, {scene, overview})
         this.element = svg('g', {class: 'attention'})
         this.under = svg('path', {class: 'elsewhere'})
         this.heads = this.buildHeads()

@@ -19,7 +19,7 @@ export function drawBlock(layout, model, state) {
     if (panels.heads) add(...headsPanel(scene, state, layout))
     if (panels.added) add(...addedPanel(scene, state, layout))
     if (panels.passed_on) add(mapPanel(panels.passed_on, block.passed_on, state,
-        ['Concatenate, 3 × 3 convolution', megaflops(block.flops.fusion)], layout, true))
+        [fusionOf(block), megaflops(block.flops.fusion)], layout, true))
     return scene
 }
 
@@ -32,8 +32,12 @@ function heading(panel, title, below, room = panel.width) {
         below ? text(panel.x, panel.y - 8, below, {class: 'small'}) : null)
 }
 
-// Of the convolution that fuses: 3 × 3 in the paper's block.
-export const sides = ({fusion: {side}}) => `${side} × ${side}`
+// Of a convolution of the block: 3 × 3 in the paper's.
+export const sides = ({side}) => `${side} × ${side}`
+
+function fusionOf({fusion}) {
+    return `Concatenate, ${sides(fusion)} convolution${fusion.version === 3 ? ', add the input' : ''}`
+}
 
 // Arrows from panel to panel, and the way of the input around the transformer to where it is used again.
 function links({panels: {given, tokens, rows, heads, added, passed_on: passedOn}, bottom}, block) {
@@ -100,12 +104,12 @@ function tokenPanel(scene, model, state, layout) {
         square.setAttribute('transform', `translate(${x} ${y})`)
         squares.append(square)
     }
-    return [heading(panel, '3 × 3 and 1 × 1 convolution',
+    return [heading(panel, `${sides(block.local)}${block.local.depthwise ? ' depthwise' : ''} and 1 × 1 convolution`,
                     `${block.rows} × ${block.columns} × ${block.width}, ${megaflops(block.flops.convolution)}`,
                     panel.width + 26),
             patchLines(panel, block), squares,
             scene.faces.scale ? colourBar(panel, scene.faces.scale, scene.faces.signed
-                ? `channel ${state.channel}` : 'L2 norm') : positionKey(panel, block, colours, layout)]
+                ? `channel ${state.channel}` : 'L2 norm') : positionKey(panel, block, colours)]
 }
 
 function patchLines(panel, {rows, columns, h, w}) {
@@ -116,7 +120,7 @@ function patchLines(panel, {rows, columns, h, w}) {
     return svg('path', {class: 'patches', d})
 }
 
-function positionKey({x, y, height, width}, {P, h, w}, colours) {
+function positionKey({x, y, height}, {P, h, w}, colours) {
     const cell = Math.min(9, 22 / Math.max(h, w)), top = y + height + 9
     return svg('g', {}, colours.map((colour, p) => svg('rect', {
         x: x + (p % w) * cell, y: top + Math.floor(p / w) * cell, width: cell - 1, height: cell - 1, fill: colour})),

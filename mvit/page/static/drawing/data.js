@@ -39,7 +39,7 @@ function featureMap(sent) {
 class Block {
     constructor(sent, index) {
         Object.assign(this, {index, number: index + 1, flops: sent.flops, common: sent.common, width: sent.width,
-                             channels: sent.channels, fusion: sent.fusion})
+                             channels: sent.channels, local: sent.local, fusion: sent.fusion})
         ;[this.h, this.w] = sent.patch
         ;[this.rows, this.columns] = sent.size
         this.P = this.h * this.w

@@ -171,7 +171,7 @@ class Drawing {
             this.flightControls.told(time)
             this.view?.element.classList.toggle('aside', time % 1 !== 0)
         })
-        this.view = new AttentionView(this.scene, this.layout.overview, this.model)
+        this.view = new AttentionView(this.scene, this.layout.overview)
         this.svg.append(this.scene.element, this.flight.element, this.view.element)
         if (this.layout.formula) {
             this.formula = new Formula(this.layout.formula, this.layout.wide)
@@ -179,7 +179,7 @@ class Drawing {
         }
         if (tokens) this.svg.append(surface(tokens, this.scene.block.number))
         followPointer(this.svg, (x, y) => tokenAt(this.scene, this.view.heads, x, y), {
-            hover: (place, event) => this.hover(place, event), pin: (place, how) => this.pin(place, how)})
+            hover: place => this.hover(place), pin: (place, how) => this.pin(place, how)})
     }
 
     // ------------------------------------------------------------------ tokens

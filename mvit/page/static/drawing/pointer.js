@@ -42,7 +42,7 @@ export function followPointer(element, find, {hover, pin}) {
         began = at(event) ? {x: event.clientX, y: event.clientY, place: at(event)} : null
         if (began) hover(began.place)
     })
-    element.addEventListener('pointermove', event => hover(at(event), event))
+    element.addEventListener('pointermove', event => hover(at(event)))
     element.addEventListener('pointerleave', () => hover(null))
     element.addEventListener('pointerup', event => {
         const place = at(event), moved = began && Math.hypot(event.clientX - began.x, event.clientY - began.y)

@@ -28,7 +28,7 @@ export function walkSteps(model) {
             `an edge. To the right the maps grow coarser. Bright is a large L2 norm, the length of a place's vector ` +
             `of channels.`},
         {title: 'Why attention', state: {...open, panel: 'attention'}, text:
-            `Convolutions pass on what lies next to them; a far part of the picture takes many of them. With ` +
+            `Convolutions pass on what lies next to them; to reach a far part of the picture takes many of them. With ` +
             `attention a place of the map, called a token, takes from any distance at once. Here is block ` +
             `${block.number}, where ` + (cost ? `it matters most: if layer ${at.layer + 1} attended uniformly, accuracy ` +
             `would change by ${points(cost)} points (${measuredOn(model.costs)}).` : 'its weights are least even.')},
@@ -53,9 +53,10 @@ export function walkSteps(model) {
             `vector, the same at every token; the map shows the rest, L2 norms of ${number(Math.min(...norms))} to ` +
             `${number(Math.max(...norms))}. ${fusion(block)}`},
         {title: 'Answer', state: {block: null, pins: []}, text:
-            `The head averages every channel over the last map, and a linear layer makes the answer of these ` +
-            `averages: ${model.classes[best]}, ${percent(model.answer[best])}.` + (probes.length ? ` The bars below ` +
-            `each map are linear probes: classifiers trained on the averages of that map alone. ` + (knows ?
+            `The head makes ${model.stages.at(-1).shape[0]} channels of the last map and averages each; a linear layer ` +
+            `makes the answer of these averages: ${model.classes[best]}, ${percent(model.answer[best])}.` +
+            (probes.length ? ` The bars below each map are linear probes: classifiers trained on the averages of that ` +
+            `map alone. ` + (knows ?
             `Already the one on ${named(knows)} says ${model.classes[best]}.` :
             `None of them says ${model.classes[best]}.`) : '')},
         {title: 'Now you', state: {...open, panel: 'attention'}, time: 1, text:
@@ -68,9 +69,9 @@ export function walkSteps(model) {
 // How a block ends: the paper's, or MobileViTv3's.
 function fusion(block) {
     return block.fusion.version === 3 ?
-        `It is concatenated with what the block's convolution gave, a ${sides(block)} convolution mixes both at every ` +
+        `It is concatenated with what the block's convolution gave, a ${sides(block.fusion)} convolution mixes both at every ` +
         `token, and the block's input is added.` :
-        `It is concatenated with the block's input, and a ${sides(block)} convolution mixes neighbours, of whatever ` +
+        `It is concatenated with the block's input, and a ${sides(block.fusion)} convolution mixes neighbours, of whatever ` +
         `colour.`
 }
 

@@ -134,7 +134,7 @@ def _is_estimate(content: object) -> bool:
                     ("test_accuracy", "held_out_accuracy", "held_out_accuracy_as_jpeg")))
 
 
-def read_canonical(folder: Path) -> CanonicalEstimate | None:
+def read_canonical_estimate(folder: Path) -> CanonicalEstimate | None:
     """A checkpoint's accuracy on canonical pixels, estimated; None where nobody did, or the file is another's."""
     content = read_json(folder / CANONICAL)
     return content if _is_estimate(content) else None
