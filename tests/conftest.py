@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mvit import MobileViTConfig, StageConfig
+from mvit import MobileViT, MobileViTConfig, StageConfig
 
 CLASSES = ("blue", "green", "red")
 
@@ -64,6 +64,13 @@ def folder(tmp_path_factory) -> Path:
 def tiny() -> MobileViTConfig:
     """A network with every part, in its smallest form."""
     return MobileViTConfig(**TINY, class_names=CLASSES)
+
+
+@pytest.fixture
+def checkpoint(tiny, tmp_path) -> Path:
+    """Weights of that network."""
+    MobileViT(tiny).save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
 
 
 TINY = {
