@@ -6,6 +6,7 @@ import random
 import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -14,7 +15,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from mvit.benchmark.networks import PUBLISHED
@@ -129,11 +129,19 @@ def _area(model: Point) -> float:
     return 36 * model["params"] / 0.44e6                        # in square points: the radius of ours is 3
 
 
-Place = tuple[Annotation, Bbox, float]  # a text as it is written, where, and what that costs by itself
+@dataclass(frozen=True)
+class Place:
+    """Where a text may stand: by how many points from its bubble and aligned how, its box, and what that costs."""
+
+    offset: tuple[float, float]
+    across: str
+    along: str
+    box: Bbox
+    cost: float
 
 
 def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
-    """Write each text above or below its bubble: of all the ways to do so, that with the least overlap."""
+    """Write each text above, below or beside its bubble: of many ways to do so, that with the least overlap."""
     assert isinstance(axes.figure, Figure)
     axes.figure.draw_without_rendering()  # the layout, which says how large a point of the data is
     scale = axes.figure.dpi / 72
@@ -142,46 +150,49 @@ def _label(axes: Axes, labels: list[tuple[Point, str]]) -> None:
         x, y = axes.transData.transform((model["fps"], model["accuracy"]))
         radius = scale * _area(model) ** 0.5 / 2
         bubbles.append(Bbox.from_extents(x - radius, y - radius, x + radius, y + radius))
-    choices = [_places(axes, model, text, bubbles, i) for i, (model, text) in enumerate(labels)]
-    for places, kept in zip(choices, _least_overlap(choices), strict=True):
-        for i, (note, *_) in enumerate(places):
-            if i != kept:
-                note.remove()
+    choices = [_places(axes, text, scale, bubbles, i) for i, (_, text) in enumerate(labels)]
+    for (model, text), places, kept in zip(labels, choices, _least_overlap(choices), strict=True):
+        place = places[kept]
+        axes.annotate(text, (model["fps"], model["accuracy"]), place.offset, fontsize=9, ha=place.across,
+                      va=place.along, textcoords="offset points")
 
 
-def _places(axes: Axes, model: Point, text: str, bubbles: list[Bbox], own: int) -> list[Place]:
-    """The twelve places for a text that are the best by themselves: above, below or beside its bubble, ``own``."""
-    places: list[Place] = []
-    inside, radius = axes.get_window_extent(), _area(model) ** 0.5 / 2
-    offsets = [((0, sign * (radius + gap)), side, va) for gap, (sign, va), side in itertools.product(
+def _places(axes: Axes, text: str, scale: float, bubbles: list[Bbox], own: int) -> list[Place]:
+    """The twelve places for a text that are the best by themselves: around its bubble, ``own``."""
+    note = axes.text(0, 0, text, fontsize=9)
+    width, height = note.get_window_extent().size
+    note.remove()
+    inside, bubble = axes.get_window_extent(), bubbles[own]
+    radius = bubble.width / 2 / scale
+    offsets = [((0.0, sign * (radius + gap)), side, va) for gap, (sign, va), side in itertools.product(
         (4, 24, 48), ((1, "bottom"), (-1, "top")), ("center", "left", "right"))]
-    offsets += [((sign * (radius + gap), 0), side, "center") for gap, (sign, side) in itertools.product(
+    offsets += [((sign * (radius + gap), 0.0), side, "center") for gap, (sign, side) in itertools.product(
         (4, 12), ((1, "left"), (-1, "right")))]
-    for offset, side, va in offsets:
-        note = axes.annotate(text, (model["fps"], model["accuracy"]), offset, fontsize=9, ha=side, va=va,
-                             textcoords="offset points")
-        box = note.get_window_extent()
-        # Lost and covered area in square pixels, more of it where something is; a little for a later place; and as much
-        # as a small bubble has not for one that is covered, or nearer to the text than its own.
-        cost = 10 * len(places) + 20 * (box.width * box.height - _overlap(box, inside))
-        cost += sum(20 * _overlap(box, bubble) for bubble in bubbles)
-        near = _distance(box, bubbles[own])
-        cost += sum(2000 for bubble in bubbles if bubble is not bubbles[own] and _distance(box, bubble) <= near)
-        places.append((note, box, cost))
-    places.sort(key=lambda place: place[2])
-    for note, *_ in places[12:]:
-        note.remove()
-    return places[:12]
+    places: list[Place] = []
+    for offset, across, along in offsets:
+        x, y = (bubble.p0 + bubble.p1) / 2 + scale * np.array(offset)
+        x -= {"left": 0, "center": width / 2, "right": width}[across]
+        y -= {"bottom": 0, "center": height / 2, "top": height}[along]
+        box = Bbox.from_bounds(x, y, width, height)
+        # Lost and covered area in square pixels, more of it where something is; a little for a later place; and what a
+        # small bubble's area would not say, for each that is nearer to the text than its own, or hidden.
+        cost = 10 * len(places) + 20 * (width * height - _overlap(box, inside))
+        cost += sum(20 * _overlap(box, each) for each in bubbles)
+        near = _distance(box, bubble)
+        cost += sum(2000 for each in bubbles if each is not bubble and _distance(box, each) <= near)
+        cost += sum(5000 for each in bubbles if 2 * _overlap(box, each) > each.width * each.height)
+        places.append(Place(offset, across, along, box, cost))
+    return sorted(places, key=lambda place: place.cost)[:12]
 
 
 def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
     """For each text which of its places to take: each moves to the best beside the others until none does, from many
     beginnings."""
-    together = {(a, b): [[50 * _overlap(one, other) for _, other, _ in choices[b]] for _, one, _ in choices[a]]
+    together = {(a, b): [[50 * _overlap(one.box, other.box) for other in choices[b]] for one in choices[a]]
                 for a, b in itertools.permutations(range(len(choices)), 2)}
 
     def badness(chosen: list[int], a: int, i: int) -> float:
-        return choices[a][i][2] + sum(together[a, b][i][chosen[b]] for b in range(len(choices)) if b != a)
+        return choices[a][i].cost + sum(together[a, b][i][chosen[b]] for b in range(len(choices)) if b != a)
 
     def settled(chosen: list[int]) -> list[int]:
         for a, places in enumerate(choices):
@@ -191,7 +202,7 @@ def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
         return chosen
 
     def whole(chosen: list[int]) -> float:  # what two texts share counts for both
-        return sum((places[i][2] + badness(chosen, a, i)) / 2 for a, (places, i) in
+        return sum((places[i].cost + badness(chosen, a, i)) / 2 for a, (places, i) in
                    enumerate(zip(choices, chosen, strict=True)))
 
     drawn = random.Random(0)

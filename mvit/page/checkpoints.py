@@ -12,6 +12,7 @@ from mvit.storage.files import CHECKPOINTS
 from mvit.storage.formats import About
 from mvit.storage.records import Records
 
+MOST_LOADED = 8  # networks that are kept, some 20 MB each
 begun_with: list[Path] = []  # the weights that the page was built with
 
 
@@ -63,7 +64,7 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
     return _load_classifier(str(checkpoint), weights.stat().st_mtime_ns if weights.exists() else 0)
 
 
-@made_once(maxsize=4)  # nor can torch trace two networks at once
+@made_once(maxsize=MOST_LOADED)  # nor can torch trace two networks at once
 def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
     return Classifier(checkpoint)
 

@@ -10,13 +10,13 @@ from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError, enlarge, load_picture
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
-from mvit.page.checkpoints import choices, usable
+from mvit.page.checkpoints import MOST_LOADED, choices, usable
 from mvit.page.events import LAST
 from mvit.page.examples import examples, examples_under
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
 from mvit.page.why import why_section
 
-MOST_COMPARED = 4  # as many weights as are kept loaded
+MOST_COMPARED = MOST_LOADED - 1  # weights, beside those that are chosen
 UNSURE_BELOW = 2 / 3  # share of evaluation pictures it had right when it was about as confident
 WELCOME = ("### This is an example\nGive it a picture of your own: choose, drop or paste one, anywhere on this page. "
            "The network sees all of it, shrunk, with grey bars if it is not square.")
