@@ -157,7 +157,11 @@ def peak_memory(name: str, checkpoint: Path, against: tuple[str, ...], device: t
         before = torch.cuda.memory_allocated()
         _run_once(_builder(name, checkpoint, against), device)
         return torch.cuda.max_memory_allocated() - before
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    method = next(m for m in ("forkserver", "spawn") if m in multiprocessing.get_all_start_methods())
+    context = multiprocessing.get_context(method)
+    # Each process is forked from one that has imported all; where there is no fork, it imports all by itself.
+    context.set_forkserver_preload(["mvit.benchmark.measuring", "mvit.compat", "torchvision", "timm"])
+    with context.Pool(1) as pool:
         return pool.apply(_grown_by_running_once, (name, checkpoint, against, device))
 
 
