@@ -28,7 +28,7 @@ export function walkSteps(model) {
             `an edge. To the right the maps grow coarser. Bright is a large L2 norm, the length of a place's vector ` +
             `of channels.`},
         {title: 'Why attention', state: {...open, panel: 'attention'}, text:
-            `Convolutions pass on what lies next to them; to reach a far part of the picture takes many of them. With ` +
+            `Convolutions pass on what lies next to them; to reach far takes many of them. With ` +
             `attention a place of the map, called a token, takes from any distance at once. Here is block ` +
             `${block.number}, where ` + (cost ? `it matters most: if layer ${at.layer + 1} attended uniformly, accuracy ` +
             `would change by ${points(cost)} points (${measuredOn(model.costs)}).` : 'its weights are least even.')},
