@@ -30,8 +30,7 @@ class StandIn(torch.nn.Module):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """For ``-n 2``: a file's tests are one worker's, and so are those that share a server of the page: one for the
-    drawing's, one for the others.
+    """For ``-n 2``: a file's tests are one worker's, and so are all that share the page's server.
 
     By marks of groups it could not be said: pytest-xdist 3.8 writes them where pytest 9.2 reads no more.
     """
@@ -40,9 +39,7 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            if "/page/" not in file or file.endswith("/test_serving.py"):  # that has servers of its own
-                return file
-            return "drawing" if file.endswith(("/test_drawing.py", "/test_unfold.py")) else "page"
+            return "page" if "/page/" in file and not file.endswith("/test_serving.py") else file  # it has its own
 
     return ByFile(config, log)
 

@@ -7,7 +7,6 @@ once, so that whatever else the machine is doing falls on all alike.
 import contextlib
 import itertools
 import math
-import multiprocessing
 import re
 import resource
 import statistics
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mvit.benchmark.networks import Contender, contenders
+from mvit.benchmark.processes import fresh_processes
 from mvit.inference.variants import VARIANTS, Forward, UnavailableError
 from mvit.storage.formats import Measurement
 
@@ -157,11 +157,7 @@ def peak_memory(name: str, checkpoint: Path, against: tuple[str, ...], device: t
         before = torch.cuda.memory_allocated()
         _run_once(_builder(name, checkpoint, against), device)
         return torch.cuda.max_memory_allocated() - before
-    method = next(m for m in ("forkserver", "spawn") if m in multiprocessing.get_all_start_methods())
-    context = multiprocessing.get_context(method)
-    # Each process is forked from one that has imported all; where there is no fork, it imports all by itself.
-    context.set_forkserver_preload(["mvit.benchmark.measuring", "mvit.compat", "torchvision", "timm"])
-    with context.Pool(1) as pool:
+    with fresh_processes(__name__, "mvit.compat", "torchvision", "timm").Pool(1) as pool:
         return pool.apply(_grown_by_running_once, (name, checkpoint, against, device))
 
 

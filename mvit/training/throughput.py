@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from mvit.benchmark.costs import machine
+from mvit.benchmark.processes import fresh_processes
 from mvit.compat import torchvision
 from mvit.data.images import CIFAR10_SIZES, Split
 from mvit.networks.compared import Network
@@ -106,7 +107,7 @@ class Contestant:
     def start(cls, loop: str, count: int, settings: Settings, device: torch.device, steps: int,
               meeting: Path) -> "Contestant":
         """``count`` processes with this loop, which find each other by the file ``meeting``."""
-        context = mp.get_context("spawn")
+        context = fresh_processes(__name__)
         workers: list[BaseProcess] = []
         pipes: list[Connection] = []
         for rank in range(count):
