@@ -11,7 +11,8 @@ from tests.page.conftest import running
 
 NAMES = sorted([*(f"a rather long name of a class, the {i:02}th" for i in range(9)),
                 "<b>&amp;|*x*", "cat", "日本 été 🐈"])
-SHAPE = {"image_size": 64, "patch_size": 4, "stem_channels": 4, "head_channels": 8,
+SHAPE = {"image_size": 64, "patch_size": 4, "stem_channels": 4, "stem_residuals": 1, "head_channels": 8,
+         "kernel_size": 5, "block_version": 3,
          "stages": [{"channels": 8, "dim": 8, "depth": 1, "heads": 2}]}
 
 
@@ -64,6 +65,11 @@ def test_every_tab_is_of_these_weights_and_their_classes(browser, address, width
     page.locator(".network-drawing svg [data-stage='block 1']").click()
     page.locator(".network-drawing .surface").wait_for()
     assert page.locator(".network-drawing .example").count() == 12
+    words = " ".join(page.locator(".network-drawing .block").text_content().split())
+    assert "5 × 5 depthwise" in words
+    if width > 390:  # on a phone another panel has it
+        assert "1 × 1 convolution, add the input" in words.replace("convolution,add", "convolution, add")
+        assert "the input goes around, to be added" in words
     assert page.locator(".network-drawing .example[aria-pressed=true]").get_attribute("aria-label") == "<b>&amp;|*x*"
     page.get_by_role("button", name="in all blocks").click()
     page.get_by_text(re.compile("before, .* now.")).wait_for()

@@ -35,6 +35,10 @@ function heading(panel, title, below, room = panel.width) {
 // Of a convolution of the block: 3 × 3 in the paper's.
 export const sides = ({side}) => `${side} × ${side}`
 
+function convolutionsOf({local}) {
+    return `${sides(local)} ${local.depthwise ? 'depthwise, then' : 'and'} 1 × 1${local.depthwise ? '' : ' convolution'}`
+}
+
 function fusionOf({fusion}) {
     return `Concatenate, ${sides(fusion)} convolution${fusion.version === 3 ? ', add the input' : ''}`
 }
@@ -104,7 +108,7 @@ function tokenPanel(scene, model, state, layout) {
         square.setAttribute('transform', `translate(${x} ${y})`)
         squares.append(square)
     }
-    return [heading(panel, `${sides(block.local)}${block.local.depthwise ? ' depthwise' : ''} and 1 × 1 convolution`,
+    return [heading(panel, convolutionsOf(block),
                     `${block.rows} × ${block.columns} × ${block.width}, ${megaflops(block.flops.convolution)}`,
                     panel.width + 26),
             patchLines(panel, block), squares,
