@@ -60,4 +60,4 @@ def test_what_is_said_of_weights_tells_their_runs_apart(tmp_path):
         "The weights *strong*: trained for 150 epochs with Muon, RandAugment, Cutout, label smoothing, then 26 epochs "
         "with Muon, RandAugment, Cutout, a teacher's answers; right on 91.0% of 10,000 images")
     assert about(str(CHECKPOINTS / "reference")).startswith("The weights *reference*: trained for 20 epochs")
-    assert about(str(tmp_path)) == f"The weights *{tmp_path.name}*: there is no record of their training."
+    assert about(str(tmp_path / "mine")) == "The weights *mine*: there is no record of their training."
