@@ -134,7 +134,7 @@ def wilson_interval(successes: int, trials: int, z: float = 1.96) -> tuple[float
     p, n = successes / trials, trials
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)  # rounding may lead beyond
 
 
 def with_classes_of(model: Network, split: Split) -> Split:

@@ -35,8 +35,8 @@ def jpeg_copy(split: Split) -> Split:
 
 
 def can_estimate(held_out: Split | None, test: Evaluation | None) -> bool:
-    """Whether the held-out images are lossless, and the test images were JPEG copies of CIFAR-10's."""
-    return bool(held_out and held_out.lossless.all() and test and test["split"] == JPEG_COPY)
+    """Whether the held-out images, two at least, are lossless, and the test images were JPEG copies of CIFAR-10's."""
+    return bool(held_out and len(held_out) > 1 and held_out.lossless.all() and test and test["split"] == JPEG_COPY)
 
 
 def estimate(model: Network, held_out: Split, test: Evaluation) -> CanonicalEstimate:

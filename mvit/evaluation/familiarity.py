@@ -135,7 +135,7 @@ def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Sp
     """
     calibrated_on = f"{held_out.name}; not trained on" if held_out else ""
     if held_out is None:
-        half, whole = len(test) // 2, test.some(len(test))  # in random order
+        half, whole = max(1, len(test) // 2), test.some(len(test))  # in random order
         held_out, test = whole[:half], whole[half:]
         calibrated_on = f"{half:,} images of the {test.name}, as none were held out; they are not among those counted"
     some = train.some(BANK_SIZE)

@@ -20,7 +20,7 @@ from mvit.inference.familiarity import Familiarity
 from mvit.model import MobileViT
 from mvit.networks.compared import Network
 from mvit.storage.files import write_json, write_text, write_whole
-from mvit.storage.formats import Epoch, Evaluation
+from mvit.storage.formats import CanonicalEstimate, Epoch, Evaluation
 from mvit.storage.records import CANONICAL
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
@@ -262,9 +262,11 @@ def finish(run: Run) -> None:
         evaluations = {settings.watched: evaluate(network, splits.watched)}
         if splits.test:
             evaluations["test"] = evaluate(network, splits.test.to(place.device))
+        canonical = (estimate(network, splits.watched, evaluations["test"])  # by all processes, as the evaluations are
+                     if can_estimate(splits.watched, evaluations.get("test")) else None)
         if place.processes.first:
             save_checkpoint(network, staged)
-            write_about(run, network, evaluations, staged)
+            write_about(run, network, evaluations, canonical, staged)
             put_in_place(staged, place.checkpoint, place.folder)
             remove_run(place.folder)  # last: until then --resume finishes what is left
             print(end_line(place.checkpoint, run.state.data, settings))
@@ -273,12 +275,13 @@ def finish(run: Run) -> None:
                             f"{how_to_go_on(place.folder)}") from error
 
 
-def write_about(run: Run, network: Network, evaluations: dict[str, Evaluation], folder: Path) -> None:
+def write_about(run: Run, network: Network, evaluations: dict[str, Evaluation], canonical: CanonicalEstimate | None,
+                folder: Path) -> None:
     """What stands beside the weights: the records, what the page shows of our network, the card."""
     splits, records = run.splits, run.state.records(evaluations)
     records.write(folder)
-    if can_estimate(splits.watched, evaluations.get("test")):
-        write_json(folder / CANONICAL, estimate(network, splits.watched, evaluations["test"]))
+    if canonical:
+        write_json(folder / CANONICAL, canonical)
     if isinstance(network, MobileViT):
         make_probes(network.eval(), splits.train, splits.test or splits.watched).save(folder)
         make_familiarity(network, splits).save(folder)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,26 +37,37 @@ def test_two_processes_take_the_steps_of_one(tmp_path):
 
 
 def test_two_processes_make_one_run(folder, tmp_path):
-    """From the command line: one history, one checkpoint, and every test image counted once."""
-    output = tmp_path / "two"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "train.py",
-               *arguments(folder, output, "--epochs", "2")]
+    """From the command line: one history, one checkpoint, and every test image counted once.
+
+    With all that a run can end with: images held out, and the estimate that lossless ones of them allow.
+    """
+    output, data, script = tmp_path / "two", tmp_path / "data", tmp_path / "script.py"
+    shutil.copytree(folder, data)
+    for file in (data / "test").rglob("*.png"):
+        file.unlink()
+    script.write_text("import train, mvit.evaluation.canonical as canonical\n"
+                      "canonical.JPEG_COPY = 'data test split, JPEG copy'  # as if these were CIFAR-10's\n"
+                      "raise SystemExit(train.main())\n")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script),
+               *arguments(data, output, "--epochs", "2", "--validation", "9", "--final-test")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+                            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
     assert result.returncode == 0, result.stderr
+    assert json.loads((output / "canonical.json").read_text())["held_out"].startswith("9 lossless images")
     assert "2 process(es)" in result.stdout
     assert result.stdout.count("epoch   1/2") == 1
     history = json.loads((output / "history.json").read_text())
     assert len(history) == 2
     evaluation = json.loads((output / "evaluation.json").read_text())
-    assert sum(map(sum, evaluation["confusion_matrix"])) == 30
+    counted = sum(map(sum, evaluation["confusion_matrix"]))
+    assert counted == evaluation["images"] == len(list(data.rglob("test/*/*.jpg")))
     about = json.loads((output / "run.json").read_text())
     assert about["command"].startswith("torchrun --nproc-per-node=2 train.py ")
     assert about["settings"]["processes"] == 2
     # The saved network, evaluated here alone, is as good as the two found it together.
     from mvit.data.images import load_split
 
-    alone = evaluate.evaluate(MobileViT.from_pretrained(output), load_split(folder, "test"))
+    alone = evaluate.evaluate(MobileViT.from_pretrained(output), load_split(data, "test"))
     assert alone["confusion_matrix"] == evaluation["confusion_matrix"]
     assert alone["loss"] == pytest.approx(evaluation["loss"], rel=1e-4)
 

@@ -53,6 +53,8 @@ window.addEventListener('popstate', () => {
     mvit.tab = new URLSearchParams(location.search).get('tab') ?? 'classify'
     mvit.link = {example, weights}
     document.querySelector(`button[role=tab][data-tab-id="${mvit.tab}"]`)?.click()
-    if (drawn()) drawn().state = location.search
-    if (!same) drawn().choose({example, weights})
+    if (same && drawn()) drawn().state = location.search
+    if (same) return
+    drawn().wanted = location.search  // for the network that is to come, which may have more than this one
+    drawn().choose({example, weights})
 })

@@ -9,14 +9,15 @@ let groups = 0
 function choice(label, options, chosen, choose, classes = '') {
     const name = `network-drawing-${groups++}`
     const option = ([words, value, remark]) => html('label', {},
-        html('input', {type: 'radio', name, checked: value === chosen, change: () => choose(value)}),
+        html('input', {type: 'radio', name, checked: value === chosen, 'data-key': `${label} ${value}`,
+                       change: () => choose(value)}),
         html('span', {}, words, remark ? html('small', {}, remark) : null))
     return html('fieldset', {class: `choice ${classes}`}, html('legend', {}, label), ...options.map(option))
 }
 
 export function toggle(words, on, flip, {remark, label} = {}) {
     return html('button', {type: 'button', class: 'toggle', 'aria-pressed': String(on), 'aria-label': label,
-                           click: flip}, words, remark ? html('small', {}, remark) : null)
+                           'data-key': label ?? words, click: flip}, words, remark ? html('small', {}, remark) : null)
 }
 
 export function blockControls(model, state, {choose, close, flight, narrow}) {
@@ -36,16 +37,17 @@ export function blockControls(model, state, {choose, close, flight, narrow}) {
         choice('Head', [['mean', -1], ...Array.from({length: layer.heads}, (_, i) => [String(i + 1), i])],
                state.head, head => choose({head})),
         flies ? flight.element : null,
-        html('button', {type: 'button', class: 'plain close', click: close,
+        html('button', {type: 'button', class: 'plain close', click: close, 'data-key': `stage-${block.number}`,
                         'aria-label': `Close block ${block.number}`}, 'Close'))
 }
 
 // Play, step and scrub; `time` is 0 in the map, 1 in the rows, 2 back in the map.
 export function flightControls(actions) {
-    const scrub = html('input', {type: 'range', min: 0, max: 2, step: 0.01, value: 1, 'aria-label':
+    const scrub = html('input', {type: 'range', min: 0, max: 2, step: 0.01, value: 1, 'data-key': 'flight', 'aria-label':
         'Tokens: in the map, in their sequences, back in the map', input: () => actions.scrub(Number(scrub.value))})
     const button = (words, label, click) =>
-        html('button', {type: 'button', class: 'plain icon', 'aria-label': label, title: label, click}, words)
+        html('button', {type: 'button', class: 'plain icon', 'aria-label': label, title: label, 'data-key': label,
+                        click}, words)
     const element = html('fieldset', {class: 'flight-controls'}, html('legend', {}, 'Unfold and fold'),
         button('▶', 'Play unfolding and folding', actions.play),
         button('‹', 'One step back', actions.back), scrub, button('›', 'One step on', actions.on))

@@ -46,6 +46,7 @@ class Block {
         this.across = this.columns / this.w  // patches in a row of them
         this.N = this.rows * this.columns / this.P
         for (const map of ['given', 'tokens', 'added', 'added_whole', 'passed_on']) this[map] = featureMap(sent[map])
+        this.found = []
         this.layers = sent.layers.map(layer => new Layer(unpack(layer.qkv)))
     }
 
@@ -60,6 +61,10 @@ class Block {
 
     // Where attention is least even: the place with the largest weight of a layer, over the mean of its heads.
     leastEven(layer = this.layers.length - 1) {
+        return this.found[layer] ??= this.findLeastEven(layer)
+    }
+
+    findLeastEven(layer) {
         let best = [0, 0], most = -1
         for (let p = 0; p < this.P; p++) for (let n = 0; n < this.N; n++) {
             const peak = Math.max(...this.layers[layer].weights(p, n))

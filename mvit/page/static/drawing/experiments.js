@@ -49,17 +49,23 @@ export function buildExperiments(model, store, token) {
         store.change({experiment: {...experiment, [kind]: flipped(experiment[kind], place)}})
     }
     const remark = (kind, where) => points(costOf(model.costs, kind, where), {interval: true})
+    let follow = () => {}  // what to do when another token is pointed at
 
     function sync(state, result, failed) {
         const {experiment, block, layer} = state
         if (block === null) {
+            follow = () => {}
             buttons.replaceChildren(html('p', {class: 'note'}, 'Open a block to experiment with its attention.'))
         } else {
             const opened = model.blocks[block], heads = opened.layers[layer].heads
             const on = (kind, place) => experiment[kind].some(each => same(each, place))
             const every = model.blocks.flatMap(each => each.layers.map((_, i) => [each.index, i]))
             const all = every.every(place => on('uniform', place))
-            const patch = patchInPicture(opened, model.size, token()), ofPatch = remark('covered', {patch: patch[2]})
+            const patch = () => patchInPicture(opened, model.size, token())
+            const ofPatch = remark('covered', {patch: patch()[2]})
+            const cover = toggle('the patch of the token', on('covered', patch()), () => flip('covered', patch())(), {
+                remark: ofPatch && `${ofPatch} for a random one`})
+            follow = () => cover.setAttribute('aria-pressed', String(on('covered', patch())))
             const everywhere = points(model.costs?.uniform_everywhere, {interval: true})
             buttons.replaceChildren(
                 row('Make attention uniform',
@@ -71,19 +77,17 @@ export function buildExperiments(model, store, token) {
                     `${head + 1}`, on('muted', [block, layer, head]), flip('muted', [block, layer, head]), {
                         label: `Mute head ${head + 1}`,
                         remark: remark('muted', {block: block + 1, layer: layer + 1, head: head + 1})}))),
-                row('Cover in the picture', toggle('the patch of the token', on('covered', patch),
-                                                   flip('covered', patch), {
-                                                       remark: ofPatch && `${ofPatch} for a random one`})),
+                row('Cover in the picture', cover),
                 isChanged(experiment) ? html('button', {type: 'button', class: 'plain', click: () =>
                     store.change({experiment: {uniform: [], muted: [], covered: []}})}, 'Undo all experiments') : '')
         }
+        outcome.textContent = failed ?? (result ? sentence(model, result) : '')
         const width = Math.min(element.clientWidth, 380)
         if (width) bars.replaceChildren(svg('svg', {width, height: model.classes.length * 15, role: 'img',
             'aria-label': outcome.textContent || 'The answer'}, answerBars(
             {x: 0, top: 0, width, row: 15, names: 90, roomy: true}, model, result)))
-        outcome.textContent = failed ?? (result ? sentence(model, result) : '')
     }
-    return {element, sync}
+    return {element, sync, follow: () => follow()}
 }
 
 function row(words, ...buttons) {

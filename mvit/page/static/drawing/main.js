@@ -63,7 +63,7 @@ class Drawing {
         this.examples = buildExamples(pictures, example => this.choose({
             example: example === pictures[0].name ? null : example, weights: description.link.weights}), this.upload)
         this.steps = walkSteps(this.model)
-        this.walk = buildWalk(this.steps, step => this.go(step))
+        this.walk = buildWalk(this.steps, description.probes_measured_on, step => this.go(step))
         this.maps = mapControls(this.model, this.store.state, (changes, how) => this.store.change(changes, how))
         this.experiments = buildExperiments(this.model, this.store, () => this.token)
         this.result = this.asked = this.hovered = null
@@ -218,6 +218,7 @@ class Drawing {
         const pair = pairOf(this.scene, this.token, head, other)
         this.sentence = pair.words
         this.formula?.show(pair)
+        this.experiments.follow()
     }
 
     // Lets go of what is pinned, and then closes the block.
@@ -233,14 +234,14 @@ class Drawing {
     // ------------------------------------------------------------------ experiments
 
     async experiment() {
-        const asked = this.store.state.experiment
+        const asked = this.store.state.experiment, {description} = this
         if (asked === this.asked) return
         this.asked = asked
         const shown = this.result || this.failed
         this.result = this.failed = null
         if (this.ask && isChanged(asked)) {
-            const answer = await answerAfter(this.ask, this.description, asked)
-            if (asked !== this.asked) return  // another one has been asked for
+            const answer = await answerAfter(this.ask, description, asked)
+            if (asked !== this.asked || description !== this.description) return  // another one has been asked for
             if (answer.error) this.failed = answer.error
             else this.result = answer
         }

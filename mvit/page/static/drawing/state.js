@@ -35,8 +35,13 @@ export class Store {
 export function possible(state, model) {
     const block = model.blocks[state.block]
     if (!block) return {...state, block: null, layer: 0, head: -1, pins: [], experiment: FIRST.experiment}
-    const layer = Math.min(state.layer, block.layers.length - 1)
-    return {...state, layer, head: state.head < block.layers[layer].heads ? state.head : -1,
+    const layer = Math.min(state.layer, block.layers.length - 1), {uniform, muted, covered} = state.experiment
+    const there = ([b, l, head = 0]) => head < (model.blocks[b]?.layers[l]?.heads ?? 0)
+    const inside = ([top, left, height, width]) => top + height <= model.size && left + width <= model.size
+    const kept = [uniform.filter(there), muted.filter(there), covered.filter(inside)]
+    const same = kept.flat().length === uniform.length + muted.length + covered.length
+    const experiment = same ? state.experiment : {uniform: kept[0], muted: kept[1], covered: kept[2]}
+    return {...state, layer, experiment, head: state.head < block.layers[layer].heads ? state.head : -1,
             pins: state.pins.filter(([row, column]) => row < block.rows && column < block.columns)}
 }
 

@@ -12,7 +12,8 @@ const thousands = count => count.toLocaleString('en')
 export function walkSteps(model) {
     const at = layerThatMatters(model), block = model.blocks[at.block], layer = block.layers[at.layer]
     const token = block.leastEven(at.layer), {p, n} = block.tokenAt(...token)
-    const weights = layer.weights(p, n), key = indexOfLargest(weights), [row, column] = block.placeOf(p, key)
+    const weights = layer.weights(p, n), key = indexOfLargest(weights.map((weight, i) => i === n ? -1 : weight))
+    const [row, column] = block.placeOf(p, key)
     const open = {block: at.block, layer: at.layer, head: -1, pins: [], whole: false, channel: 0, face: 'picture',
                   quiet: false}
     const stem = model.stages[0], size = model.size, tokens = block.P * block.N
@@ -46,8 +47,10 @@ export function walkSteps(model) {
         {title: 'Attend', state: {...open, pins: [token], panel: 'attention'}, time: 1, text:
             `The outlined token is the query. It is compared with the key of every token of its sequence; softmax ` +
             `makes attention weights of that, which sum to 100 %, and with them it takes the mean of their values. ` +
-            `The thickest arc, ${percent(weights[key])}, goes to row ${row + 1}, column ${column + 1}; uniform ` +
-            `attention would give ${percent(1 / block.N)} to each. Hatched tokens are in other sequences.`},
+            `The thickest arc, ${percent(weights[key])}, goes to row ${row + 1}, column ${column + 1}` +
+            (weights[n] > weights[key] ? ` (the token itself has ${percent(weights[n])})` : '') + `; uniform ` +
+            `attention would give ${percent(1 / block.N)} to each.` +
+            (block.P > 1 ? ' Hatched tokens are in other sequences.' : '')},
         {title: 'Fold', state: {...open, panel: 'fold', quiet: true}, time: 2, from: 1, text:
             `Folding puts the tokens back. Of what the transformer adds to them, ${percent(block.common, 1)} is one ` +
             `vector, the same at every token; the map shows the rest, L2 norms of ${number(Math.min(...norms))} to ` +
@@ -71,8 +74,8 @@ function fusion(block) {
     return block.fusion.version === 3 ?
         `It is concatenated with what the block's convolution gave, a ${sides(block.fusion)} convolution mixes both at every ` +
         `token, and the block's input is added.` :
-        `It is concatenated with the block's input, and a ${sides(block.fusion)} convolution mixes neighbours, of whatever ` +
-        `colour.`
+        `It is concatenated with the block's input, and a ${sides(block.fusion)} convolution mixes ` +
+        `${block.fusion.side > 1 ? 'neighbours, of whatever colour' : 'both at every token'}.`
 }
 
 function named({name}) {
@@ -86,7 +89,9 @@ function short(word, sign, click) {
 }
 
 // The captions: built once for a picture, then told which step is open.
-export function buildWalk(steps, go) {
+export function buildWalk(steps, measuredOn, go) {
+    const probes = measuredOn ? 'The bars below each feature map are what a linear probe, a classifier trained on ' +
+        `that map alone, makes of it; how often it is right is of the ${measuredOn}. ` : ''
     const heading = html('h2', {}), words = html('p', {'aria-live': 'polite'})
     const numbers = steps.map((step, i) => html('button', {type: 'button', class: 'step-number', click: () => go(i),
         'aria-label': `${i + 1}: ${step.title}`}, html('span', {class: 'digit'}, String(i + 1)),
@@ -103,9 +108,8 @@ export function buildWalk(steps, go) {
         const here = step === null ? null : steps[Math.min(step, steps.length - 1)]
         element.classList.toggle('walking', here !== null)
         heading.textContent = here ? here.title : 'The network, live'
-        const said = here ? here.text : 'A picture goes through the network from left to right. The bars below each ' +
-            'feature map are what a linear probe, a classifier trained on that map alone, makes of it. Open a block, ' +
-            'or take the walk.'
+        const said = here ? here.text : `A picture goes through the network from left to right. ${probes}Open a ` +
+            'block, or take the walk.'
         if (words.textContent !== said) words.textContent = said
         numbers.forEach((each, i) => here === steps[i] ? each.setAttribute('aria-current', 'step')
                                                       : each.removeAttribute('aria-current'))
