@@ -88,7 +88,7 @@ def settings_for(options: argparse.Namespace, device: torch.device) -> Settings:
     if options.output:
         typed.pop("recipe")  # its default says nothing; the folder names the run
     for name, value in typed.items():
-        if getattr(began, name) != value:
+        if not began.agree(name, value):
             raise TrainingError(f"The run began with {name} {getattr(began, name)}; it cannot go on with {value}.")
     return began
 

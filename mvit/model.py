@@ -276,7 +276,7 @@ class MobileViTConfig:
         head_channels: width of the last 1 x 1 convolution.
         expansion: widening factor of the inverted residuals.
         patch_size: side of a patch in pixels of the map, the same in every block.
-        kernel_size: side of the blocks' local and fusion convolutions, an odd number.
+        kernel_size: side of the blocks' local convolution and, in the paper's own, of that which fuses; an odd number.
         block_version: of the MobileViT blocks, 1 or 3; see :class:`MobileViTBlock`.
         dropout: probability before the classifier.
         temperature: what logits are divided by before they become probabilities, so that these are as often right as

@@ -104,7 +104,7 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
 
     Raises:
         CheckpointError: a checkpoint cannot be used.
-        UnavailableError: there is neither folder nor network of a name.
+        UnavailableError: there is neither folder nor network of a name, or two have one name.
     """
     model = MobileViT.from_pretrained(checkpoint)
     found = [ours(model.config.name, model, checkpoint), other("ResNet-50, torchvision's stem", "resnet50"),
@@ -117,4 +117,6 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
             found.append(other(name.replace("/", " "), name))
             with torch.device("meta"):
                 found[-1].build()  # a name that nothing has is said now, not after minutes
+    if twice := [each.name for each in found if sum(each.name == other.name for other in found) > 1]:
+        raise UnavailableError(f"Two networks would be called {twice[0]}: rename a folder, or name each once.")
     return found

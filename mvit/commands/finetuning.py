@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not 0 < options.images or not 1 < options.seeds <= 10:
         parser.error("--images is at least 1, and --seeds from 2 to 10")
     prepare(torch.device("cpu"))
+    options.output.parent.mkdir(parents=True, exist_ok=True)  # now: not after hours
     try:
         weights = load_earlier("checkpoint", Path(options.weights))
         train, test = load_train_and_test(options.data, weights.config.image_size)

@@ -23,13 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, metavar="PATH", help="file to write (default: "
                         "checkpoints/training_speed.json, of other networks that in checkpoints/compared)")
     options = parser.parse_args(arguments)
+    if options.compared and options.recipe != "reference":
+        parser.error("--compared is by the reference recipe")
     if options.rounds < 1 or options.steps < 1:
         parser.error("--rounds and --steps are at least 1")
     try:
         device = pick_device(options.device)
+        output = options.output or CHECKPOINTS / ("compared" if options.compared else "") / "training_speed.json"
+        output.parent.mkdir(parents=True, exist_ok=True)  # now: not after minutes
         if options.compared:
             rivals = compare_networks(device, options.rounds, options.steps)
-            write_json(options.output or CHECKPOINTS / "compared" / "training_speed.json", rivals)
+            write_json(output, rivals)
             for name, speed in rivals["images_per_second"].items():
                 print(f"{name:40} {speed:7.0f} images/s{' in bfloat16' if rivals['bfloat16'][name] else ''}")
             return 0
@@ -38,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 2
-    write_json(options.output or CHECKPOINTS / "training_speed.json", result)
+    write_json(output, result)
     print(f"{result['machine']}, {result['threads']} thread(s), torch {result['torch']}")
     for name, speed in result["images_per_second"].items():
         print(f"{name:20} {speed:7.0f} images/s, {result['ratio'].get(name, 1):.2f} x; twenty epochs in "

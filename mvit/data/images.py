@@ -23,9 +23,10 @@ from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.model import CIFAR10_CLASSES
 
 # Of formats that keep every pixel; all others, such as a telephone's HEIC, may lose some.
-LOSSLESS_SUFFIXES = {".apng", ".bmp", ".dib", ".gif", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif",
-                     ".tiff"}
-JPEG_COPY = "CIFAR-10 test split, JPEG copy"  # the name of one that is that as a whole
+LOSSLESS_SUFFIXES = {".apng", ".bmp", ".dib", ".gif", ".pbm", ".pgm", ".pfm", ".png", ".pnm", ".ppm", ".tif", ".tiff"}
+JPEG_SUFFIXES = {".jfif", ".jpe", ".jpeg", ".jpg"}
+CANONICAL = "CIFAR-10 test split, canonical pixels"  # the names of splits that are that as a whole
+JPEG_COPY = "CIFAR-10 test split, JPEG copy"
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
 TEST_SHARE = 0.2  # of the images, where there is no test/
 NO_PIXELS = 0  # in the place of an image's side
@@ -178,10 +179,15 @@ def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.
     if gone := [name for label, name in enumerate(classes) if label not in known]:
         raise DataError(f"No picture can be read of the class {listed(gone)} in {folder}; the first file: "
                         f"{next(f'{file}: {why}' for file, why in damaged.items() if file.startswith(str(folder)))}")
-    source = ("CIFAR-10" if tuple(classes) == CIFAR10_CLASSES and len(images) == CIFAR10_SIZES[split]
-              else class_name(path.resolve().name))
+    whole = tuple(classes) == CIFAR10_CLASSES and len(images) == CIFAR10_SIZES[split]
+    source, folder_name = "CIFAR-10", class_name(path.resolve().name)
+    if not whole:
+        source = f"folder {folder_name}" if folder_name == source else folder_name
     share = 1 - sum(lossless) / len(lossless)
-    kind = "lossless copy" if share == 0 else "JPEG copy" if share == 1 else f"{share:.0%} JPEG copy, the rest lossless"
+    lossy = {Path(file).suffix.lower() for file, every_pixel in zip(kept, lossless, strict=True) if not every_pixel}
+    kept_as = "JPEG" if lossy <= JPEG_SUFFIXES else "lossy"
+    kind = ("lossless copy" if share == 0 else f"{kept_as} copy" if share == 1 else
+            f"{share:.0%} {kept_as} copy, the rest lossless")
     return _split(f"{source} {split} split, {kind}", list(classes), np.stack(images), labels, np.array(lossless),
                   kept)
 

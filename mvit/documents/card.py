@@ -37,7 +37,7 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
     other = isinstance(network, Compared)
     known_images = "CIFAR-10" in evaluation["split"]
     # The shipped recipe whose choices were made by comparing runs carries the comparison.
-    compared = records.watched == "validation" and folder.resolve().parent == CHECKPOINTS.resolve()
+    compared = known_images and settings["recipe"] == "strong" and folder.resolve().parent == CHECKPOINTS.resolve()
     front = ModelCardData(
         license="mit", library_name="pytorch", pipeline_tag="image-classification",
         tags=["mvit"] if other else ["mobilevit", "mvit"],
@@ -56,7 +56,7 @@ def model_card(network: Network, records: Records, train_name: str, device: torc
         date=date.today().isoformat(), machine=machine(device),
         earlier_devices=[name for name in records.devices if name != device.type],
         versions=", ".join([f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]),
-        folder=folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder,
+        folder=(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder).as_posix(),
         shown_settings={name: value for name, value in settings.items()
                         if name != "recipe" and value not in (None, "")},
         canonical=render("canonical.md", estimate=read_canonical_estimate(made)),

@@ -22,8 +22,9 @@ def compared(checkpoints: Path) -> str:
     ours = Records.read(checkpoints / OUR_FOLDER)
     epochs, rows = len(ours.history), []
     for folder in ([checkpoints / OUR_FOLDER, *folders] if folders else []):
-        name, records = str(folder.relative_to(checkpoints)), Records.read(folder)
-        if records.evaluation is None or len(records.history) != epochs:
+        name, records = folder.relative_to(checkpoints).as_posix(), Records.read(folder)
+        recipe = records.run["settings"]["recipe"] if records.run else OUR_FOLDER
+        if not records.evaluation or (len(records.history), recipe, records.watched) != (epochs, OUR_FOLDER, "test"):
             continue
         ratio = speeds[name] / speeds[OUR_FOLDER] if name in speeds else None
         rows.append({"name": "ours" if name == OUR_FOLDER else Path(name).name,

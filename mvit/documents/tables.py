@@ -1,18 +1,18 @@
 """The tables that stand within texts: between marks that name them, made again from what was measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
 from mvit.benchmark.results import fastest, fps_per_core
-from mvit.data.images import JPEG_COPY
+from mvit.data.images import CANONICAL, JPEG_COPY
 from mvit.documents.ablation import ablation
 from mvit.documents.compared import compared
 from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
-from mvit.documents.rendering import render
-from mvit.model import MobileViT
+from mvit.documents.rendering import markdown, render
+from mvit.model import CheckpointError, MobileViT
 from mvit.storage.files import load_json
 from mvit.storage.records import Records, read_canonical_estimate
 
@@ -55,17 +55,40 @@ def figures(checkpoints: Path) -> str:
     costs = fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
     by_size = {(m["params"], m["flops"]): m for m in reversed(costs)}
     rows = []
-    for folder in sorted(path.parent for path in checkpoints.glob("*/evaluation.json")):
-        records, network = Records.read(folder), MobileViT.from_pretrained(folder)
+    for folder in sorted(path.parent for path in checkpoints.glob("[!.]*/evaluation.json")):
+        records = Records.read(folder)
+        try:
+            network = MobileViT.from_pretrained(folder)
+        except CheckpointError:  # another network's, or not there as a whole
+            continue
+        if not records.history or not records.evaluation:
+            continue
         parameters, flops = count_parameters(network), count_flops(network, network.config.image_size)
         cost = by_size.get((parameters, flops))
-        copy = bool(records.evaluation and records.evaluation["split"] == JPEG_COPY)
-        rows.append({"name": folder.name, "last": records.history[-1], "evaluation": records.evaluation, "copy": copy,
+        its = records.evaluation
+        rows.append({"name": folder.name, "last": records.history[-1],
+                     **accuracy_by_column(its["accuracy"], its["accuracy_interval_95"], its["split"]),
                      "estimate": read_canonical_estimate(folder), "parameters": parameters, "flops": flops,
                      "fps": cost["fps"] if cost else None})
     sizes = {(row["parameters"], row["flops"]) for row in rows}
-    others = [m for m in costs if (m["params"], m["flops"]) not in sizes]
+    others = [{**m, **accuracy_by_column(m["accuracy"], m.get("accuracy_interval_95"),
+                                         (m["accuracy_source"] or "").partition(": ")[2])}
+              for m in costs if (m["params"], m["flops"]) not in sizes]
     return render("figures.md", ours=ours, other=other, rows=rows, others=others)
+
+
+def accuracy_by_column(accuracy: float | None, interval: Sequence[float] | None, split: str) -> dict[str, str]:
+    """An accuracy with its interval in words, by the column of the split that it was measured on.
+
+    Returns:
+        ``canonical``, ``copy`` and ``elsewhere``, one of them filled; none where it was not measured here.
+    """
+    found = dict.fromkeys(("canonical", "copy", "elsewhere"), "")
+    if accuracy is not None and interval:
+        column = {CANONICAL: "canonical", JPEG_COPY: "copy"}.get(split, "elsewhere")
+        where = f"; {markdown(split)}" if column == "elsewhere" else ""
+        found[column] = f"{accuracy:.2%} ({interval[0]:.1%} to {interval[1]:.1%}{where})"
+    return found
 
 
 def speed(benchmark: Path) -> str:

@@ -137,7 +137,7 @@ def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Sp
     if held_out is None:
         half, whole = max(1, len(test) // 2), test.some(len(test))  # in random order
         held_out, test = whole[:half], whole[half:]
-        calibrated_on = f"{half:,} images of the {test.name}, as none were held out; they are not among those counted"
+        calibrated_on = f"{half:,} images of the {test.name}; they are not among those counted"
     some = train.some(BANK_SIZE)
     bank = keep(pooled(model, some.images))
     measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images)) for split in (held_out, test))

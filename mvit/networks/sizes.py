@@ -1,4 +1,4 @@
-"""This project's network in other sizes, each as accurate as it can be for its FLOPs: ``train.py --model NAME``.
+"""This project's network in other sizes, for a curve of accuracy against FLOPs: ``train.py --model NAME``.
 
 What was compared, in three epochs of the quick recipe without cutout and smoothed labels (one seed, JPEG copy of
 CIFAR-10): accuracy on 5,000 held-out images, 99 % of them lossless; differences below a percentage point say little.

@@ -23,7 +23,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     part = part_of(path)
     try:
         write(part)
-        with open(part, "rb") as stream:
+        with open(part, "r+b") as stream:  # to be written: Windows flushes no other
             os.fsync(stream.fileno())  # the new content reaches the disk before the new name does
         os.replace(part, path)
     except Exception:

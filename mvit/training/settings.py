@@ -99,6 +99,8 @@ class Settings:
                      "body_rate"):
             if not 0 <= getattr(self, name) < 2**31:
                 raise TrainingError(f"{name} must not be negative, nor 2^31 or more: {getattr(self, name)}.")
+        if self.validation == 1:
+            raise TrainingError("validation must be 0 or 2 or more: of one image nothing can be said.")
         if self.randaugment > 30:
             raise TrainingError(f"randaugment must be 30 or less, not {self.randaugment}.")
         for name in ("label_smoothing", "ema", "test_share"):
@@ -119,6 +121,14 @@ class Settings:
         for name, choices in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
             if getattr(self, name) not in choices:
                 raise TrainingError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)}.")
+
+    def agree(self, name: str, typed: Any) -> bool:
+        """Whether a run's setting is what was typed, or was made of that: a fifth of the images where more were to be
+        held out, the architecture of the weights that it began with.
+        """
+        its = getattr(self, name)
+        return bool(its == typed or (name == "validation" and 0 < its < typed) or (
+            name == "model" and self.weights and typed and typed.items() <= (its or {}).items()))
 
     @property
     def checkpoint(self) -> str:

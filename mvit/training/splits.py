@@ -43,7 +43,7 @@ def load_splits(data: str | None, settings: Settings, processes: Processes) -> S
     if not settings.validation:
         return Splits(train, test)
     count, notes = settings.validation, train.notes
-    recipe, at_most = RECIPES.get(settings.recipe), max(1, len(train) // 5)
+    recipe, at_most = RECIPES.get(settings.recipe), max(2, len(train) // 5)
     if recipe and count == recipe.validation and count > at_most:
         notes += (f"The recipe {settings.recipe} holds {count:,} images out, too many of {len(train):,}: here it holds "
                   f"out a fifth, {at_most:,} (--validation).",)

@@ -62,6 +62,8 @@ class State:
                 state = cls(**{**known, "settings": Settings(**known["settings"])}, learnt=content)
         except FileNotFoundError as error:
             raise TrainingError(f"There is no unfinished run in {folder}.") from error
+        except OSError as error:
+            raise TrainingError(f"{file} cannot be read: {error.strerror}.") from error
         except Exception as error:  # torch.load fails in many ways on what it did not write
             raise TrainingError(f"{file} is damaged or not from this program.") from error
         if not current:

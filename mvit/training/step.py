@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from mvit.data.augmentation import cut_out
 from mvit.model import MobileViT
@@ -58,16 +59,24 @@ class _SlowInBfloat16(TorchFunctionMode):
     def __torch_function__(self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
                            kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        if function is F.conv2d:
-            _, _, _, stride, _, _, groups = args  # as nn.Conv2d calls it
-            slow = groups > 1 and max(stride) > 1
-        else:
-            slow = function is F.scaled_dot_product_attention
+        slow = function is F.scaled_dot_product_attention or (
+            function is F.conv2d and _is_depthwise_with_stride(*args, **kwargs))
         if not slow:
             return function(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
-            args32 = [arg.float() if isinstance(arg, Tensor) else arg for arg in args]
-            return function(*args32, **kwargs).to(args[0].dtype)
+            args32, kwargs32 = tree_map_only(Tensor, _to_float32, (args, kwargs))
+            return function(*args32, **kwargs32).to(args[0].dtype)
+
+
+def _is_depthwise_with_stride(input: Tensor, weight: Tensor, bias: Tensor | None = None,
+                              stride: int | tuple[int, ...] = 1, padding: Any = 0, dilation: Any = 1,
+                              groups: int = 1) -> bool:
+    """Of the arguments of ``conv2d``."""
+    return groups > 1 and (stride if isinstance(stride, int) else max(stride)) > 1
+
+
+def _to_float32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor  # a mask is none
 
 
 @dataclass(frozen=True)
