@@ -50,7 +50,7 @@ def describe(checkpoint: str) -> tuple[str, str, str]:
     model = usable(checkpoint).model
     config, parameters = model.config, count_parameters(model)
     size, names = config.image_size, config.class_names
-    subject = "CIFAR-10" if names == CIFAR10_CLASSES else f"{len(names):,} classes"
+    subject = "CIFAR-10" if names == CIFAR10_CLASSES else f"{len(names):,} class{'es' * (len(names) > 1)}"
     count = f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters:,}"
     return (f"{config.name} on {subject}",
             f"# A vision transformer with {count} parameters\n"

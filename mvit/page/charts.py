@@ -104,8 +104,8 @@ def efficiency(models: Sequence[Point]) -> Draw:
             marker = "D" if quoted_one["what"].startswith("training") else "o"
             _bubble(axes, quoted_one, facecolor="none", edgecolor=color, linestyle=(0, (2, 1.5)), linewidth=1.2,
                     marker=marker)
-        sizes = sorted((m["fps"], m["accuracy"]) for m in models if m["name"].startswith(SIZES))
-        axes.plot([fps for fps, _ in sizes], [accuracy for _, accuracy in sizes], color=BLUE, linewidth=1, zorder=0)
+        if joined := sizes(models):
+            axes.plot(*zip(*joined, strict=True), color=BLUE, linewidth=1, zorder=0)
         points: list[Point] = [*models, *PUBLISHED]
         axes.set_xscale("log")
         axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
@@ -119,6 +119,11 @@ def efficiency(models: Sequence[Point]) -> Draw:
         axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
         _label(axes, labels)
     return draw
+
+
+def sizes(models: Sequence[Point]) -> list[tuple[float, float]]:
+    """(FPS, accuracy) of our network in its other sizes, from the slowest on: what is joined by a line."""
+    return sorted((model["fps"], model["accuracy"]) for model in models if model["name"].startswith(SIZES))
 
 
 def _bubble(axes: Axes, model: Point, **style: Any) -> None:
@@ -302,7 +307,7 @@ def _confusion_matrix(evaluation: Evaluation) -> Draw:
         for (row, column), value in np.ndenumerate(share):
             if (percent := f"{100 * value:.0f}") != "0":
                 axes.text(column, row, percent, ha="center", va="center", fontsize=8 if len(names) <= 12 else 5,
-                          color="white" if value > 0.3 else "black")
+                          color="white" if value > 0.5 else "black")
             if value:
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, linewidth=0,
                                          zorder=4, gid=f"cell-{row}-{column}"))  # over the numbers

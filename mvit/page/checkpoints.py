@@ -45,9 +45,14 @@ def _runs(run: About | None, epochs: int) -> list[str]:
     means = {"AdamW": settings.get("optimizer") == "adamw", "Muon": settings.get("optimizer") == "muon",
              "RandAugment": settings.get("randaugment"), "Cutout": settings.get("cutout"),
              "label smoothing": settings.get("label_smoothing"), "a teacher's answers": settings.get("teacher")}
-    this = f"{_count(own)} with {', '.join(mean for mean, used in means.items() if used)}"
-    before = run.get("earlier", {}).get(settings.get("weights", "")) if epochs > own else None
-    return [*(_runs(before, epochs - own) if epochs > own else []), this]
+    used = [mean for mean, used in means.items() if used]
+    this = _count(own) + (f" with {', '.join(used)}" if used else "")
+    if epochs > own:  # of a run that this one continued
+        before = (run.get("earlier") or {}).get(settings.get("weights", ""))
+        return [*_runs(before, epochs - own), this]
+    if weights := settings.get("weights"):
+        this += f", begun with the weights *{markdown(Path(weights).name)}*"
+    return [this]
 
 
 def _count(epochs: int) -> str:

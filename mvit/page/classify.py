@@ -34,7 +34,7 @@ def answer_to(file: str, checkpoint: str) -> Answer:
 
 
 def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
-    """The endpoint /classify: one picture in, the confidence of every class out."""
+    """The endpoint /classify: one picture in, the confidence of each class out, of more than ten the largest ten."""
     if not file:
         raise gr.Error("There is no picture: upload one, and give its path.", print_exception=False)
     return answer_to(file, checkpoint).confidences
@@ -84,12 +84,15 @@ def remark(answer: Answer, milliseconds: float) -> str:
     return "\n\n".join(lines)
 
 
-def compare(pixels: str, checkpoint: str) -> str:
+def compare(label: dict | None, pixels: str, checkpoint: str) -> str:
     """What other weights on offer, of the same classes, make of the same picture, as an HTML table; nothing where
-    there are none.
+    there are none, or no answer.
     """
+    if not label:
+        return ""
     rows, names = [], usable(checkpoint).model.config.class_names
-    for name, other in choices()[:MOST_COMPARED]:
+    first = choices()[:MOST_COMPARED]
+    for name, other in [*first, *(each for each in choices() if each[1] == checkpoint and each not in first)]:
         try:
             classifier = usable(other)
         except gr.Error:
@@ -102,7 +105,7 @@ def compare(pixels: str, checkpoint: str) -> str:
                     f"<td>{confidence:.0%}</td></tr>")
     if len(rows) < 2:
         return ""
-    return ("<table class='figures'><caption>The same picture, by all weights</caption><thead><tr><th>weights</th>"
+    return ("<table class='figures'><caption>The same picture, by several weights</caption><thead><tr><th>weights</th>"
             f"<th>answer</th><th>confidence</th></tr></thead><tbody>{''.join(rows)}</tbody></table>")
 
 
@@ -124,10 +127,10 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
                                           elem_id="seen")
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(words, elem_id="verdict")
-            others = gr.HTML(compare(packed, checkpoint.value), elem_id="others")
+            others = gr.HTML(compare(confidences_of_example, packed, checkpoint.value), elem_id="others")
     answered = gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint],
                      [label, shown, verdict, answered_picture, pixels], **{**LAST, "show_progress": "minimal"})
-    answered.then(compare, [answered_picture, checkpoint], others, **LAST)
+    answered.then(compare, [label, answered_picture, checkpoint], others, **LAST)
     why_section(answered, confidences_of_example, label, answered_picture, checkpoint)
     # For programs: the same without the page around it, by the weights that the page begins with. As many at once as
     # there are threads; it is queued, since programs fetch the answer by a request of its own.

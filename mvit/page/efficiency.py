@@ -61,6 +61,7 @@ def efficiency_figures(text: str) -> tuple[str, str]:
         f"picture of 32 × 32 pixels at a time (batch size 1), networks interleaved, median of "
         f"{min(m['passes'] for m in result['models'])} passes each or more. FLOPs count 2 per multiply-accumulate. The "
         f"accuracy of {ours['name']}: {html.escape(ours['accuracy_source'] or 'not known')}.</p>"
+        + ("<p class='note'>The line joins our network in other sizes.</p>" if len(charts.sizes(charted)) > 1 else "")
         + (f"<p class='note'>Not on the chart, as nobody has measured their accuracy on these classes: {absent}. The "
            "speed does not depend on what it was trained for.</p>" if absent else "")
     )
@@ -102,7 +103,7 @@ def efficiency_tab(page: gr.Blocks, checkpoint: gr.Dropdown) -> list[gr.Componen
                 "right is faster (FPS: images per second at batch size 1), higher is more accurate, and its area is "
                 "its number of parameters. Filled: speed measured on one machine. Dashed: published figures, from "
                 "another. A diamond: accuracy on the images that it was trained on, which is no test accuracy and not "
-                "to be compared with one. The line joins sizes of our network, trained alike for 20 epochs.")
+                "to be compared with one.")
     result = gr.State()
     with gr.Row():
         with gr.Column(scale=3):
