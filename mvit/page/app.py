@@ -12,7 +12,7 @@ from mvit.benchmark.costs import count_parameters
 from mvit.documents.rendering import markdown
 from mvit.model import CIFAR10_CLASSES, CheckpointError
 from mvit.page.attend import attend_endpoint
-from mvit.page.checkpoints import about, begun_with, choices, find_checkpoints, load_classifier, usable
+from mvit.page.checkpoints import about, begun_with, find_checkpoints, load_classifier, offered, usable
 from mvit.page.classify import classify_tab, read_picture
 from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together
 from mvit.page.data import at_hand
@@ -38,11 +38,11 @@ def opened(checkpoint: str, request: gr.Request) -> tuple:
     start; and what the Training and Efficiency tabs show.
     """
     asked = request.query_params
-    folder = weights_named(asked["weights"]) if "weights" in asked else None
-    folder = folder or checkpoint
-    pixels = example_named(asked["example"], folder) if "example" in asked else None
+    weights = (weights_named(asked["weights"]) if "weights" in asked else None) or checkpoint
+    # Of other weights than the page begins with the first example, too: it may be another, or of another size.
+    pixels = example_named(asked.get("example"), weights) if {"example", "weights"} & set(asked) else None
     return (gr.Tabs(selected=asked["tab"]) if asked.get("tab") in TABS else gr.skip(), pixels or gr.skip(),
-            gr.Dropdown(choices(), value=folder), training_figures(folder), *shipped_benchmark())
+            gr.Dropdown(list(offered()), value=weights), training_figures(weights), *shipped_benchmark())
 
 
 def describe(checkpoint: str) -> tuple[str, str, str]:
@@ -72,15 +72,16 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
     if not checkpoints:
         raise CheckpointError(f"There are no weights in {CHECKPOINTS}: train some with python train.py.")
     load_classifier(checkpoints[0])
-    title, heading, request = describe(str(checkpoints[0]))
-    shipped_benchmark(), training_figures(str(checkpoints[0]))  # drawn once, here: the first visitor does not wait
+    first = next(iter(offered()))
+    title, heading, request = describe(first)
+    shipped_benchmark(), training_figures(first)  # drawn once, here: the first visitor does not wait
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        pixels = gr.Textbox(examples(str(checkpoints[0])).pictures[0].pixels, visible=False)
+        pixels = gr.Textbox(examples(first).pictures[0].pixels, visible=False)
         with gr.Row(equal_height=True):
             with gr.Column(scale=3):
                 headed, titled = gr.Markdown(heading), gr.Textbox(title, visible=False)
             with gr.Column(scale=1, min_width=200):
-                checkpoint = gr.Dropdown(choices(), label="Weights", interactive=True, filterable=False)
+                checkpoint = gr.Dropdown(list(offered()), label="Weights", interactive=True, filterable=False)
         with gr.Tabs(overflow_behavior="wrap") as tabs:
             with gr.Tab("Classify", id="classify") as classify_it:
                 task = gr.Markdown(request)
@@ -97,7 +98,7 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
             None, js="() => mvit.followTabs()", api_visibility="private")
         for tab in (classify_it, unfold_it, weigh_it, train_it):
             tab.select(None, js=f"() => mvit.tabOpened('{tab.id}')", api_visibility="private")
-        checkpoint.change(None, checkpoint, js=f"folder => mvit.weightsChosen(folder, {json.dumps(checkpoint.value)})",
+        checkpoint.change(None, checkpoint, js=f"weights => mvit.weightsChosen(weights, {json.dumps(first)})",
                           api_visibility="private")
         checkpoint.change(training_figures, checkpoint, figures, **LAST)
         checkpoint.change(describe, checkpoint, [titled, headed, task], **LAST)

@@ -22,19 +22,34 @@ def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
     return sorted(found, key=lambda path: (path.name != "strong", path.name != "reference", path.name))
 
 
-def choices() -> list[tuple[str, str]]:
-    """(name, folder) of each checkpoint on offer, also of those trained since the page was started."""
-    return [(path.name, str(path)) for path in dict.fromkeys([*begun_with, *find_checkpoints()])]
+def offered() -> dict[str, Path]:
+    """The folder of each checkpoint on offer by its name, also of those trained since the page was started.
+
+    The page knows checkpoints by these names alone: where a folder lies is nobody's business.
+    """
+    found: dict[str, Path] = {}
+    for path in dict.fromkeys(path.resolve() for path in [*begun_with, *find_checkpoints()]):
+        name = path.name if path.name not in found else f"{path.name}, in {path.parent.name}"
+        found.setdefault(name, path)
+    return found
+
+
+def folder_of(checkpoint: str) -> Path:
+    """The folder of the checkpoint of this name; a gr.Error with words for the page if there is none on offer."""
+    folder = offered().get(checkpoint) if isinstance(checkpoint, str) else None
+    if folder is None:
+        raise gr.Error("The page does not offer these weights. Load it again.", print_exception=False)
+    return folder
 
 
 def about(checkpoint: str) -> str:
     """How weights came about and how good they are, in one sentence of Markdown, from their own records."""
-    records, name = Records.read(Path(checkpoint)), Path(checkpoint).name
+    records = Records.read(folder_of(checkpoint))
     runs = _runs(records.run, len(records.history)) if records.history else []
     how = f"trained for {', then '.join(runs)}" if runs else "there is no record of their training"
     good = (f"; right on {records.evaluation['accuracy']:.1%} of {records.evaluation['images']:,} images "
             f"({markdown(records.evaluation['split'])})" if records.evaluation else "")
-    return f"The weights *{markdown(name)}*: {how}{good}."
+    return f"The weights *{markdown(checkpoint)}*: {how}{good}."
 
 
 def _runs(run: About | None, epochs: int) -> list[str]:
@@ -75,10 +90,10 @@ def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
 
 
 def usable(checkpoint: str) -> Classifier:
-    """The checkpoint's classifier; one that is not on offer or cannot be used is said so on the page."""
-    if checkpoint not in dict(choices()).values():
-        raise gr.Error("The page does not offer these weights. Load it again.", print_exception=False)
+    """The classifier of the checkpoint of this name; one that is not on offer or cannot be used is said so on the page.
+    """
+    folder = folder_of(checkpoint)
     try:
-        return load_classifier(checkpoint)
-    except CheckpointError as error:  # where the folder lies is nobody's business
-        raise gr.Error(str(error).replace(checkpoint, Path(checkpoint).name), print_exception=False) from error
+        return load_classifier(folder)
+    except CheckpointError as error:
+        raise gr.Error(str(error).replace(str(folder), checkpoint), print_exception=False) from error

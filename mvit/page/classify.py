@@ -10,7 +10,7 @@ from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError, enlarge, load_picture
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
-from mvit.page.checkpoints import MOST_LOADED, choices, usable
+from mvit.page.checkpoints import MOST_LOADED, offered, usable
 from mvit.page.events import LAST
 from mvit.page.examples import examples, examples_under
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
@@ -91,16 +91,16 @@ def compare(label: dict | None, pixels: str, checkpoint: str) -> str:
     if not label:
         return ""
     rows, names = [], usable(checkpoint).model.config.class_names
-    first = choices()[:MOST_COMPARED]
-    for name, other in [*first, *(each for each in choices() if each[1] == checkpoint and each not in first)]:
+    first = list(offered())[:MOST_COMPARED]
+    for name in [*first, *({checkpoint} - set(first))]:
         try:
-            classifier = usable(other)
+            classifier = usable(name)
         except gr.Error:
             continue
         if classifier.model.config.class_names != names:
             continue
         said, confidence = classifier(unpack(pixels)).best
-        chosen = " (chosen)" if other == checkpoint else ""
+        chosen = " (chosen)" if name == checkpoint else ""
         rows.append(f"<tr><th scope='row'>{html.escape(name)}{chosen}</th><td>{html.escape(said)}</td>"
                     f"<td>{confidence:.0%}</td></tr>")
     if len(rows) < 2:

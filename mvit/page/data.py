@@ -6,7 +6,7 @@ from typing import Any
 
 from mvit.data.images import DataError, Split, hold_out, list_split
 from mvit.evaluation.accuracy import with_classes_of
-from mvit.page.checkpoints import usable
+from mvit.page.checkpoints import folder_of, usable
 from mvit.page.crowd import made_once
 from mvit.storage.files import version
 from mvit.storage.records import Records
@@ -29,12 +29,12 @@ def evaluated_pictures(checkpoint: str) -> Split:
     """
     if not at_hand:
         raise NotAtHandError(NONE)
-    return _evaluated_pictures(checkpoint, version(Path(checkpoint)), at_hand[0])
+    return _evaluated_pictures(checkpoint, version(folder_of(checkpoint)), at_hand[0])
 
 
 @made_once(maxsize=8)
 def _evaluated_pictures(checkpoint: str, _version: tuple, folder: Path) -> Split:
-    model, records = usable(checkpoint).model, Records.read(Path(checkpoint))
+    model, records = usable(checkpoint).model, Records.read(folder_of(checkpoint))
     held_out = next(reversed(records.evaluations), "") == "validation"
     try:
         evaluation: Any = records.evaluation or {}  # people put files there

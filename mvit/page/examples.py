@@ -12,7 +12,7 @@ import gradio as gr
 from mvit.data.examples import EXAMPLES, example_files
 from mvit.data.images import Split
 from mvit.data.pictures import PictureError, load_picture, to_network_size
-from mvit.page.checkpoints import usable
+from mvit.page.checkpoints import folder_of, usable
 from mvit.page.crowd import made_once
 from mvit.page.data import ANOTHER, NotAtHandError, at_hand, evaluated_pictures
 from mvit.page.events import AT_ONCE, LAST
@@ -46,7 +46,7 @@ class Examples(NamedTuple):
 def examples(checkpoint: str) -> Examples:
     """A picture of each class that the checkpoint was evaluated on, where these are at hand, else what is drawn of
     its classes and a photo of a tower."""
-    return _examples(checkpoint, version(Path(checkpoint)), tuple(at_hand))
+    return _examples(checkpoint, version(folder_of(checkpoint)), tuple(at_hand))
 
 
 @made_once(maxsize=16)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from mvit.page.checkpoints import folder_of
 from mvit.storage.files import ROOT, read_json
 
 LIMIT = 30  # seconds after which no further turn begins: a turn of all takes some, and so does the start
@@ -32,9 +33,9 @@ def measure_here(checkpoint: str, request: gr.Request) -> Iterator[tuple]:
         with tempfile.TemporaryDirectory(prefix="mvit-measure-") as folder:
             log, output = Path(folder) / "log", Path(folder) / "result.json"
             # The fastest of what needs nothing but torch, for every network: fused; where that cannot be had, frozen.
-            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", checkpoint, "--variant", "frozen",
-                       "--variant", "fused", "--quick", "--rounds", "5", "--seconds", str(LIMIT), "--device", "cpu",
-                       "--output", str(output), "--attended"]
+            command = [sys.executable, "-m", "mvit.benchmark", "--checkpoint", str(folder_of(checkpoint)), "--quick",
+                       "--variant", "frozen", "--variant", "fused", "--rounds", "5", "--seconds", str(LIMIT),
+                       "--device", "cpu", "--output", str(output), "--attended"]
             with open(log, "w") as stream:  # in a session of its own, to be ended with all that it starts
                 process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                            stderr=stream, start_new_session=True)

@@ -17,7 +17,7 @@ from PIL import Image
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.inference.classifier import as_pixels
 from mvit.page.charts import MOST_CLASSES
-from mvit.page.checkpoints import usable
+from mvit.page.checkpoints import folder_of, usable
 from mvit.page.data import NotAtHandError, evaluated_pictures
 from mvit.page.events import LAST
 from mvit.page.pictures import as_png
@@ -85,7 +85,7 @@ def _words(evaluation: Evaluation, row: int, column: int, count: int) -> str:
 def show_chosen(event: gr.EventData, checkpoint: str) -> str:
     """The pictures behind the cell that was chosen, as HTML, or in a sentence why they cannot be shown."""
     usable(checkpoint)
-    evaluation, cell = Records.read(Path(checkpoint)).evaluation, event._data.get("cell")
+    evaluation, cell = Records.read(folder_of(checkpoint)).evaluation, event._data.get("cell")
     classes = len(evaluation["class_names"]) if evaluation else 0
     if not evaluation or not (isinstance(cell, list) and len(cell) == 2
                               and all(type(label) is int and 0 <= label < classes for label in cell)):
@@ -103,7 +103,7 @@ def _behind(checkpoint: str, row: int, column: int) -> tuple[str, list[str]]:
     try:
         pictures = evaluated_pictures(checkpoint)
         files = [pictures.files[i] for i in (pictures.labels == row).nonzero()[:, 0].tolist()]
-        found = _classified(checkpoint, version(Path(checkpoint)), tuple(files[:MOST]))
+        found = _classified(checkpoint, version(folder_of(checkpoint)), tuple(files[:MOST]))
     except NotAtHandError as why:
         return str(why), []
     finally:

@@ -1,12 +1,12 @@
 """The Training tab: how the weights came to be, and what they get right and wrong."""
 
 import html
-from pathlib import Path
 
 import gradio as gr
 
 from mvit.evaluation.mistakes import most_confused
 from mvit.page import charts
+from mvit.page.checkpoints import folder_of
 from mvit.page.crowd import made_once
 from mvit.page.mistakes import CHOOSE, choosable, mistakes_under
 from mvit.storage.files import version
@@ -18,12 +18,12 @@ NO_GAIN = 0.001  # of expected calibration error, that is 0.1 points: less than 
 
 def training_figures(checkpoint: str) -> str:
     """A checkpoint's curves, accuracy by class and confusion matrix, from its own files, as HTML."""
-    return _training_figures(checkpoint, version(Path(checkpoint)))
+    return _training_figures(checkpoint, version(folder_of(checkpoint)))
 
 
 @made_once(maxsize=16)
 def _training_figures(checkpoint: str, _version: tuple) -> str:
-    records = Records.read(Path(checkpoint))
+    records = Records.read(folder_of(checkpoint))
     history, evaluation = records.history, records.evaluation
     figures, begun = [], ""
     try:

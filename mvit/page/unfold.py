@@ -1,14 +1,13 @@
 """The Unfold tab: the network drawn live, over an example, a picture of one's own, or the one that was classified."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from mvit.data.pictures import to_network_size
 from mvit.explain.probes import Probes
-from mvit.page.checkpoints import choices, usable
+from mvit.page.checkpoints import folder_of, offered, usable
 from mvit.page.classify import answer_to
 from mvit.page.crowd import made_once
 from mvit.page.drawing import describe_picture, experimented, network_drawing
@@ -24,7 +23,7 @@ YOURS = "yours"  # in the address, in the place of an example's name
 
 def described(pixels: str, checkpoint: str) -> str:
     """All that the drawing shows of a picture and the weights, as JSON."""
-    return _described(pixels, checkpoint, version(Path(checkpoint)))
+    return _described(pixels, checkpoint, version(folder_of(checkpoint)))
 
 
 @made_once(maxsize=32)  # of 400 kB; above all the picture that everybody begins with
@@ -34,7 +33,7 @@ def _described(pixels: str, checkpoint: str, _version: tuple) -> str:
     shown = examples(checkpoint).pictures
     example = next((each.name for each in shown if each.pixels == pixels), YOURS)
     description = describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(checkpoint),
-                                   read_costs(Path(checkpoint)), {"pixels": pixels, "checkpoint": checkpoint})
+                                   read_costs(folder_of(checkpoint)), {"pixels": pixels, "checkpoint": checkpoint})
     return json.dumps({**description, "example": example, "link": link(example, checkpoint),
                        "examples": [{"name": each.name, "url": each.small} for each in shown]}, allow_nan=False)
 
@@ -56,9 +55,9 @@ def experiment(request: Any) -> dict:
 
 
 def weights_named(name: str | None) -> str | None:
-    """The folder of the weights of that name in an address; no name stands for those that the page begins with."""
-    folders = dict(choices())
-    return next(iter(folders.values())) if name is None else folders.get(name)
+    """The weights of that name in an address, if they are on offer; no name stands for those that the page begins with.
+    """
+    return next(iter(offered())) if name is None else name if name in offered() else None
 
 
 def example_named(name: str | None, checkpoint: str) -> str | None:
@@ -68,16 +67,15 @@ def example_named(name: str | None, checkpoint: str) -> str | None:
 
 def link(example: str, checkpoint: str) -> dict[str, str | None]:
     """The names for an address of what is shown, None for what the page begins with."""
-    folders = [folder for _, folder in choices()]
     return {"example": None if example == examples(checkpoint).pictures[0].name else example,
-            "weights": None if checkpoint == folders[0] else Path(checkpoint).name}
+            "weights": None if checkpoint == next(iter(offered())) else checkpoint}
 
 
 def choose(event: gr.EventData) -> tuple[Any, Any]:
     """What somebody chose in the drawing, or went back to in the browser; what there is not changes nothing."""
-    folder = weights_named(event._data["weights"])
-    pixels = example_named(event._data["example"], folder) if folder else None
-    return pixels or gr.skip(), folder or gr.skip()
+    weights = weights_named(event._data["weights"])
+    pixels = example_named(event._data["example"], weights) if weights else None
+    return pixels or gr.skip(), weights or gr.skip()
 
 
 def own_picture(file: str, checkpoint: str) -> str:

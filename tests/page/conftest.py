@@ -152,8 +152,8 @@ def wait_for_answer(page, name: str) -> None:
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch) -> str:
-    """A copy of the reference weights that the page offers."""
+    """The name of a copy of the reference weights that the page offers."""
     copy = tmp_path / "weights"
     shutil.copytree(REFERENCE, copy)
     monkeypatch.setattr(checkpoints, "begun_with", [copy])
-    return str(copy)
+    return copy.name

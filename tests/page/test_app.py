@@ -25,3 +25,9 @@ def test_links_open_a_tab_which_fits_a_phone(phone, server, tab, scheme):
     page.get_by_role("tab", name="Training").click()
     page.wait_for_function("location.search == '?tab=training'")
     page.close()
+
+
+def test_no_folder_of_the_server_is_told(server):
+    told = urllib.request.urlopen(f"{server}/config").read().decode()
+    assert "strong" in told
+    assert str(ROOT) not in told and str(Path.home()) not in told

@@ -29,7 +29,7 @@ def blocks(drawn):
 @pytest.mark.parametrize(("block", "layer", "head", "row", "column"), [
     (1, 1, 1, 1, 1), (2, 1, 4, 8, 3), (3, 2, 0, 5, 8), (3, 1, 2, 2, 2)])
 def test_weights_are_those_of_the_forward_pass(drawn, blocks, block, layer, head, row, column):
-    said = attention_weights(str(drawn["ship"]), block, layer, head, row, column, str(SHIPPED[0]))
+    said = attention_weights(str(drawn["ship"]), block, layer, head, row, column, SHIPPED[0].name)
     inside = blocks[block - 1]
     (H, W), (h, w) = said["map_size"], said["patch_size"]
     assert (H, W) == inside.map_size and (h, w) == inside.patch_size == (2, 2)
@@ -50,15 +50,15 @@ def test_a_value_that_there_is_not_is_answered_by_those_that_there_are(drawn, na
     right = {"block": 3, "layer": 1, "head": 1, "row": 1, "column": 1}
     for value in (-1, 99, 1.5, float("nan"), float("inf"), 10**400, None, "1", True, [1], {}):
         with pytest.raises(gr.Error, match=f"The {name} is a whole number from {bounds} here"):
-            attention_weights(str(drawn["ship"]), **{**right, name: value}, checkpoint=str(REFERENCE))
+            attention_weights(str(drawn["ship"]), **{**right, name: value}, checkpoint=REFERENCE.name)
 
 
 def test_what_is_no_picture_is_answered_in_words(tmp_path):
     (tmp_path / "cat.png").write_text("not a cat")
     with pytest.raises(gr.Error, match="not a picture"):
-        attention_weights(str(tmp_path / "cat.png"), 1, 1, 1, 1, 1, str(REFERENCE))
+        attention_weights(str(tmp_path / "cat.png"), 1, 1, 1, 1, 1, REFERENCE.name)
     with pytest.raises(gr.Error, match="no picture"):
-        attention_weights(None, 1, 1, 1, 1, 1, str(REFERENCE))
+        attention_weights(None, 1, 1, 1, 1, 1, REFERENCE.name)
 
 
 def ask(address: str, *data: object) -> str:

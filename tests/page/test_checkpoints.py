@@ -3,14 +3,14 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import gradio as gr
 import pytest
 
 from mvit import CheckpointError, MobileViT
-from mvit.page.checkpoints import about, find_checkpoints, load_classifier, usable
-from mvit.storage.files import CHECKPOINTS
+from mvit.page import checkpoints
+from mvit.page.checkpoints import about, find_checkpoints, folder_of, load_classifier, offered, usable
+from mvit.storage.files import CHECKPOINTS, write_json
 
 
 def test_a_refreshed_checkpoint_is_picked_up(tmp_path, tiny):
@@ -41,7 +41,7 @@ def test_checkpoints_are_found_the_preferred_first(tmp_path):
 
 
 def test_weights_that_the_page_does_not_offer_are_refused(checkpoint, tmp_path):
-    shutil.copytree(checkpoint, tmp_path / "other")
+    shutil.copytree(folder_of(checkpoint), tmp_path / "other")
     assert usable(checkpoint)
     for other in (str(tmp_path / "other"), None, ["x"]):
         with pytest.raises(gr.Error, match="does not offer"):
@@ -49,15 +49,30 @@ def test_weights_that_the_page_does_not_offer_are_refused(checkpoint, tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_used_is_named_by_its_folder_alone(checkpoint):
-    Path(checkpoint, "model.safetensors").write_bytes(b"broken")
+    (folder_of(checkpoint) / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(gr.Error, match=r"Cannot load weights: model\.safetensors is damaged"):
         usable(checkpoint)
 
 
-def test_what_is_said_of_weights_tells_their_runs_apart(tmp_path):
+def test_what_is_said_of_weights_tells_their_runs_apart(tmp_path, monkeypatch):
     """Of the strong weights: 150 epochs by themselves, then 26 with a teacher."""
-    assert about(str(CHECKPOINTS / "strong")).startswith(
+    assert about("strong").startswith(
         "The weights *strong*: trained for 150 epochs with Muon, RandAugment, Cutout, label smoothing, then 26 epochs "
         "with Muon, RandAugment, Cutout, a teacher's answers; right on 91.0% of 10,000 images")
-    assert about(str(CHECKPOINTS / "reference")).startswith("The weights *reference*: trained for 20 epochs")
-    assert about(str(tmp_path / "mine")) == "The weights *mine*: there is no record of their training."
+    assert about("reference").startswith("The weights *reference*: trained for 20 epochs")
+    monkeypatch.setattr(checkpoints, "begun_with", [tmp_path / "mine"])
+    assert about("mine") == "The weights *mine*: there is no record of their training."
+    (tmp_path / "mine").mkdir()
+    write_json(tmp_path / "mine" / "history.json", [{"epoch": 1}])
+    write_json(tmp_path / "mine" / "run.json", {"command": "", "settings": {
+        "epochs": 1, "optimizer": "adamw", "weights": "checkpoints/strong"}})
+    assert about("mine") == "The weights *mine*: trained for 1 epoch with AdamW, begun with the weights *strong*."
+
+
+def test_weights_of_one_name_are_told_apart_and_no_folder_is_told(tmp_path, monkeypatch):
+    shutil.copytree(CHECKPOINTS / "reference", tmp_path / "runs" / "strong")
+    monkeypatch.setattr(checkpoints, "begun_with", [tmp_path / "runs" / "strong"])
+    first, *others = offered()
+    assert (first, folder_of(first)) == ("strong", tmp_path / "runs" / "strong")
+    assert folder_of("strong, in checkpoints") == CHECKPOINTS / "strong"
+    assert len(others) == len(find_checkpoints())

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mvit.page import charts
 from mvit.page import unfold as unfold_module
+from mvit.page.checkpoints import folder_of
 from mvit.page.crowd import BUSY, app_options, made_once
 from mvit.page.pictures import pack
 from mvit.page.theme import HEAD
@@ -44,7 +45,7 @@ def test_charts_are_drawn_once_for_each_version_of_the_files(checkpoint, monkeyp
     monkeypatch.setattr(charts, "svg", lambda *_: drawn.append(1) or "<svg/>")
     assert training_figures(checkpoint) == training_figures(checkpoint)
     assert len(drawn) == 4
-    os.utime(os.path.join(checkpoint, "history.json"), ns=(1, 1))
+    os.utime(folder_of(checkpoint) / "history.json", ns=(1, 1))
     training_figures(checkpoint)
     assert len(drawn) == 8
 
@@ -56,7 +57,7 @@ def test_a_picture_is_described_once_for_each_version_of_the_weights(checkpoint,
     first = described(pixels, checkpoint)
     assert described(pixels, checkpoint) == first
     assert len(looked) == 1
-    os.utime(os.path.join(checkpoint, "probes.safetensors"), ns=(1, 1))
+    os.utime(folder_of(checkpoint) / "probes.safetensors", ns=(1, 1))
     described(pixels, checkpoint)
     assert len(looked) == 2
 

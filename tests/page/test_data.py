@@ -37,7 +37,7 @@ def test_images_that_were_split_off_are_found_again(plain, tmp_path, monkeypatch
     assert train.main(arguments(plain, tmp_path / "run", "--epochs", "2", "--skip-damaged", *options)) == 0
     monkeypatch.setattr(checkpoints, "begun_with", [tmp_path / "run"])
     monkeypatch.setattr(page_data, "at_hand", [plain])
-    evaluation, pictures = load_json(tmp_path / "run" / "evaluation.json"), evaluated_pictures(str(tmp_path / "run"))
+    evaluation, pictures = load_json(tmp_path / "run" / "evaluation.json"), evaluated_pictures("run")
     classifier, counted = Classifier(tmp_path / "run"), [[0] * 3 for _ in range(3)]
     names = classifier.model.config.class_names
     for file, label in zip(pictures.files, pictures.labels.tolist(), strict=True):
@@ -45,10 +45,10 @@ def test_images_that_were_split_off_are_found_again(plain, tmp_path, monkeypatch
         counted[label][names.index(classifier(load_picture(file)).best[0])] += 1
     assert counted == evaluation["confusion_matrix"]
     row, column = next((i, j) for i in range(3) for j in range(3) if counted[i][j])
-    answer = show_chosen(clicked([row, column]), str(tmp_path / "run"))
+    answer = show_chosen(clicked([row, column]), "run")
     assert f"Found here: {counted[row][column]}." in answer and "<img" in answer
 
-    shown = examples(str(tmp_path / "run"))
+    shown = examples("run")
     assert [each.name for each in shown.pictures] == list(names)
     seen = {load_picture(file).tobytes() for file in pictures.files}
     assert all(load_picture(each.file).tobytes() in seen for each in shown.pictures)
@@ -75,7 +75,7 @@ def tiny_of(tiny, tmp_path, monkeypatch):
         write_json(folder / "evaluation.json", {"split": "made", "accuracy": 1.0, "images": sum(images),
                                                 "class_names": list(names), "confusion_matrix": matrix})
         monkeypatch.setattr(checkpoints, "begun_with", [folder])
-        return str(folder)
+        return folder.name
     return make
 
 
@@ -103,7 +103,7 @@ def test_of_many_classes_some_have_an_example(tiny_of, folder, tmp_path, monkeyp
 
 
 def test_a_click_on_an_example_gives_its_file(drawn):
-    assert load_picture(chosen(gr.EventData(None, {"example": "ship"}), str(REFERENCE))).tobytes() == load_picture(
+    assert load_picture(chosen(gr.EventData(None, {"example": "ship"}), REFERENCE.name)).tobytes() == load_picture(
         drawn["ship"]).tobytes()
     with pytest.raises(gr.Error, match="no such example"):
-        chosen(gr.EventData(None, {"example": "dragon"}), str(REFERENCE))
+        chosen(gr.EventData(None, {"example": "dragon"}), REFERENCE.name)

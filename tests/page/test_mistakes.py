@@ -14,7 +14,7 @@ import demo
 from mvit.data.pictures import load_picture
 from mvit.page import charts, checkpoints, mistakes
 from mvit.page import data as page_data
-from mvit.page.checkpoints import load_classifier
+from mvit.page.checkpoints import folder_of, load_classifier
 from mvit.page.mistakes import WORKING, choosable, show_chosen
 from mvit.page.training import training_figures
 from tests.page.conftest import REFERENCE
@@ -54,11 +54,11 @@ def evaluated(weights, data, monkeypatch) -> str:
     """The same, on offer, with the folder at hand."""
     monkeypatch.setattr(checkpoints, "begun_with", [weights])
     monkeypatch.setattr(page_data, "at_hand", [data])
-    return str(weights)
+    return weights.name
 
 
-def rewrite(checkpoint: str | Path, **changes) -> None:
-    file = Path(checkpoint) / "evaluation.json"
+def rewrite(checkpoint: Path, **changes) -> None:
+    file = checkpoint / "evaluation.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
@@ -100,17 +100,17 @@ def test_another_folder_than_the_evaluated_one_is_not_shown(evaluated, data, tmp
 @pytest.mark.parametrize("name", ["../train/dog", "..", "/", "cat/../../train/dog"])
 def test_a_class_s_name_leads_nowhere_else(evaluated, name):
     """The names are the checkpoint's, which may be a stranger's."""
-    read = json.loads((Path(evaluated) / "evaluation.json").read_text())
+    read = json.loads((folder_of(evaluated) / "evaluation.json").read_text())
     names = [name if known == "cat" else known for known in read["class_names"]]
-    before = {each: (Path(evaluated) / each).read_text() for each in ("evaluation.json", "config.json")}
+    before = {each: (folder_of(evaluated) / each).read_text() for each in ("evaluation.json", "config.json")}
     try:
-        rewrite(evaluated, class_names=names)
+        rewrite(folder_of(evaluated), class_names=names)
         config = json.loads(before["config.json"])
-        (Path(evaluated) / "config.json").write_text(json.dumps({**config, "class_names": names}))
+        (folder_of(evaluated) / "config.json").write_text(json.dumps({**config, "class_names": names}))
         assert "<img" not in show_chosen(chosen([CAT, SHIP]), evaluated)
     finally:
         for each, text in before.items():
-            (Path(evaluated) / each).write_text(text)
+            (folder_of(evaluated) / each).write_text(text)
 
 
 def test_a_cell_that_there_is_not_is_refused_in_words(evaluated):
@@ -170,7 +170,7 @@ def test_of_a_thousand_classes_the_confusions_made_most_are_drawn(tmp_path):
 
 
 def test_a_training_tab_of_a_thousand_classes_is_small_and_soon_there(checkpoint):
-    rewrite(checkpoint, **of_classes(1000))
+    rewrite(folder_of(checkpoint), **of_classes(1000))
     assert len(training_figures(checkpoint)) < 300_000
 
 

@@ -7,7 +7,7 @@ import gradio as gr
 import pytest
 
 from mvit.data.pictures import load_picture
-from mvit.page.checkpoints import load_classifier
+from mvit.page.checkpoints import usable
 from mvit.page.pictures import pack
 from mvit.page.unfold import described, example_named, experiment, link, own_picture, weights_named
 from tests.page.conftest import REFERENCE, SHIPPED, upload, wait_for_answer
@@ -43,7 +43,7 @@ def test_the_drawing_shows_the_picture_that_was_classified_and_those_that_are_ch
 def test_a_picture_of_one_s_own_that_is_none_is_said_so(tmp_path):
     (tmp_path / "bad.png").write_text("not a cat")
     with pytest.raises(gr.Error, match="not a picture"):
-        own_picture(str(tmp_path / "bad.png"), str(SHIPPED[0]))
+        own_picture(str(tmp_path / "bad.png"), SHIPPED[0].name)
 
 
 def test_weights_that_are_switched_quickly_end_with_the_last_chosen(page, drawn):
@@ -55,7 +55,7 @@ def test_weights_that_are_switched_quickly_end_with_the_last_chosen(page, drawn)
     says(page, "airplane", of="reference")
     page.wait_for_timeout(500)  # nor does an earlier one come later
     says(page, "airplane", of="reference")
-    confidence = load_classifier(REFERENCE)(load_picture(drawn["airplane"])).best[1]
+    confidence = usable(REFERENCE.name)(load_picture(drawn["airplane"])).best[1]
     assert max(page.evaluate(f"{DRAWING}.description.answer")) == pytest.approx(confidence, abs=1e-3)
     page.get_by_role("tab", name="Training").click()
     page.get_by_role("img", name="accuracy by epoch, after 20 epochs").wait_for()
@@ -116,9 +116,9 @@ def test_names_in_an_address_that_there_are_not_change_nothing(page, server):
 
 
 def test_names_stand_for_pictures_and_weights(drawn):
-    strong, reference = map(str, SHIPPED)
+    strong, reference, *_ = (path.name for path in SHIPPED)
     assert [weights_named(name) for name in (None, "reference", "huge")] == [strong, reference, None]
-    ship = pack(load_classifier(strong)(load_picture(drawn["ship"])).seen)
+    ship = pack(usable(strong)(load_picture(drawn["ship"])).seen)
     assert (example_named("ship", strong), example_named("dragon", strong)) == (ship, None)
     assert example_named(None, strong) == example_named("airplane", strong)
     assert link("airplane", strong) == {"example": None, "weights": None}
@@ -126,15 +126,15 @@ def test_names_stand_for_pictures_and_weights(drawn):
 
 
 def test_what_is_described_names_its_example(drawn):
-    strong = str(SHIPPED[0])
+    strong = SHIPPED[0].name
     for name, file in drawn.items():
-        assert json.loads(described(pack(load_classifier(strong)(load_picture(file)).seen), strong))["example"] == name
+        assert json.loads(described(pack(usable(strong)(load_picture(file)).seen), strong))["example"] == name
     mine = pack(load_picture(drawn["ship"]).crop((0, 0, 32, 32)))
     assert json.loads(described(mine, strong))["example"] == "yours"
 
 
 def test_weights_that_the_page_does_not_offer_are_not_experimented_with(drawn, tmp_path):
-    subject = {"pixels": example_named(None, str(SHIPPED[0])), "checkpoint": str(tmp_path)}
+    subject = {"pixels": example_named(None, SHIPPED[0].name), "checkpoint": str(tmp_path)}
     assert "does not offer" in experiment({"subject": subject, "change": {}, "classes": []})["error"]
     with pytest.raises(gr.Error, match="does not offer"):
         described(subject["pixels"], str(tmp_path))

@@ -15,8 +15,8 @@ Object.assign(window.mvit, {
         this.say()
     },
 
-    weightsChosen(folder, first) {
-        this.link.weights = folder === first ? null : folder.split(/[/\\]/).pop()
+    weightsChosen(weights, first) {
+        this.link.weights = weights === first ? null : weights
         this.say()
     },
 
