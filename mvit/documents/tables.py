@@ -71,8 +71,8 @@ def figures(checkpoints: Path) -> str:
                      "estimate": read_canonical_estimate(folder), "parameters": parameters, "flops": flops,
                      "fps": cost["fps"] if cost else None})
     sizes = {(row["parameters"], row["flops"]) for row in rows}
-    others = [{**m, **accuracy_by_column(m["accuracy"], m.get("accuracy_interval_95"),
-                                         (m["accuracy_source"] or "").partition(": ")[2])}
+    others = [{**m, "estimate": None, **accuracy_by_column(m["accuracy"], m.get("accuracy_interval_95"),
+                                                           (m["accuracy_source"] or "").partition(": ")[2])}
               for m in costs if (m["params"], m["flops"]) not in sizes]
     return render("figures.md", ours=ours, other=other, rows=rows, others=others)
 
@@ -81,11 +81,11 @@ def accuracy_by_column(accuracy: float | None, interval: Sequence[float] | None,
     """An accuracy with its interval in words, by the column of the split that it was measured on.
 
     Returns:
-        ``canonical``, ``copy`` and ``elsewhere``, one of them filled; none where it was not measured here.
+        ``canonical``, ``as_jpeg`` and ``elsewhere``, one of them filled; none where it was not measured here.
     """
-    found = dict.fromkeys(("canonical", "copy", "elsewhere"), "")
+    found = dict.fromkeys(("canonical", "as_jpeg", "elsewhere"), "")
     if accuracy is not None and interval:
-        column = {CANONICAL: "canonical", JPEG_COPY: "copy"}.get(split, "elsewhere")
+        column = {CANONICAL: "canonical", JPEG_COPY: "as_jpeg"}.get(split, "elsewhere")
         where = f"; {markdown(split)}" if column == "elsewhere" else ""
         found[column] = f"{accuracy:.2%} ({interval[0]:.1%} to {interval[1]:.1%}{where})"
     return found

@@ -124,12 +124,19 @@ def test_a_table_is_put_between_its_marks_and_nowhere_else(tmp_path, name):
     assert with_tables("no marks\n", tmp_path) == "no marks\n"
 
 
-def test_another_network_that_was_trained_here_has_its_accuracy_in_the_table(tmp_path):
+@pytest.mark.parametrize("split,columns", [
+    ("CIFAR-10 test split, JPEG copy", " |  | 80.00% (70.0% to 90.0%) | "),
+    ("CIFAR-10 test split, canonical pixels", " | **80.00% (70.0% to 90.0%)** |  | "),
+    ("mine test split", " |  | 80.00% (70.0% to 90.0%; mine test split) | "),
+])
+def test_another_network_that_was_trained_here_has_its_accuracy_in_the_column_of_its_split(tmp_path, split, columns):
     measured = {"name": "ResNet-50", "variant": "frozen", "device": "cpu", "threads": 1, "params": 23.5e6,
                 "flops": 167e6, "fps": 100.0, "accuracy": 0.8, "accuracy_interval_95": [0.7, 0.9],
-                "accuracy_source": "measured with compared/resnet50-reference: test split"}
-    ours = {**measured, "name": "ours", "params": 1, "flops": 1}
-    (tmp_path / "benchmark.json").write_text(json.dumps({"models": [ours, measured]}))
+                "accuracy_source": f"measured with compared/resnet50-reference: {split}"}
+    quoted = {**measured, "name": "quoted", "accuracy_source": "quoted: published figure", "accuracy_interval_95": None}
+    (tmp_path / "benchmark.json").write_text(json.dumps({"models": [measured, quoted]}))
+    (tmp_path / "resnet").mkdir()  # what the page does not offer is not in the way
+    (tmp_path / "resnet" / "evaluation.json").write_text("{}")
     table = figures(tmp_path)
-    assert "| ResNet-50, measured |  | 80.00% (70.0% to 90.0%) | | 23.50 M | 167.0 | 100 |" in table
-    assert "not trained here" not in table
+    assert f"| ResNet-50, measured{columns}| 23.50 M | 167.0 | 100 |" in table
+    assert "| quoted, measured | not trained here |  | | 23.50 M" in table
