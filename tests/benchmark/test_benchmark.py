@@ -193,6 +193,8 @@ def test_command_says_what_is_wrong_in_a_line(tmp_path, tiny, capsys):
     MobileViT(tiny).save_pretrained(tmp_path)
     assert benchmark.main(["--checkpoint", str(tmp_path), "--against", "resnet51"]) == 2
     assert "no network resnet51" in capsys.readouterr().err
+    assert benchmark.main(["--checkpoint", str(tmp_path), "--against", str(tmp_path), "--against", f"{tmp_path}/"]) == 2
+    assert "Two networks would be called" in capsys.readouterr().err
 
 
 def test_networks_that_are_asked_for_are_compared_too(tmp_path, tiny):

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mvit import MobileViT, MobileViTConfig
 from mvit.training.optimizers import OPTIMIZERS, build_optimizers
 from mvit.training.settings import Settings
-from mvit.training.step import WARM_UP, Step, soft_targets
+from mvit.training.step import WARM_UP, Step, in_bfloat16, soft_targets
 from tests.conftest import CLASSES, TINY
 
 
@@ -133,3 +133,15 @@ def test_a_replayed_step_is_the_step(taught):
     torch.testing.assert_close(dict(step.network.named_buffers()), dict(by_hand.network.named_buffers()), rtol=1e-2,
                                atol=1e-2)
     assert {type(group["lr"]) for optimizer in step.optimizers for group in optimizer.param_groups} == {float}
+
+
+def test_networks_may_call_convolutions_by_keyword_in_bfloat16():
+    """As timm's do; a stride in a depthwise one is computed in float32, a mask of attention left as it is."""
+    x, weight = torch.randn(1, 4, 8, 8), torch.randn(4, 1, 3, 3, requires_grad=True)
+    with in_bfloat16():
+        y = F.conv2d(x, weight=weight, stride=2, groups=4)
+        z = F.scaled_dot_product_attention(*x.unbind(0) * 3, attn_mask=torch.ones(8, 8, dtype=torch.bool))
+    torch.testing.assert_close(y, F.conv2d(x, weight, None, 2, 0, 1, 4), rtol=1e-5, atol=1e-5)
+    assert z.isfinite().all()
+    y.sum().backward()
+    assert weight.grad is not None
