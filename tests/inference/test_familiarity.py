@@ -189,6 +189,16 @@ def test_the_command_makes_what_the_classifier_uses(checkpoint, folder, capsys):
     assert {RECORD, BANK} < set(CHECKPOINT_FILES)
 
 
+def test_the_command_keeps_what_was_measured_of_the_same_weights(checkpoint, folder):
+    assert command.main([str(checkpoint), "--data", str(folder)]) == 0
+    record = json.loads((checkpoint / RECORD).read_text())
+    rows = [{"pictures": "made", "auroc": {"softmax": [0.5, 0.4, 0.6]}}]
+    for threshold, kept in ((record["threshold"], rows), (record["threshold"] / 2, [])):
+        (checkpoint / RECORD).write_text(json.dumps({**record, "threshold": threshold, "told": rows}))
+        assert command.main([str(checkpoint), "--data", str(folder)]) == 0
+        assert json.loads((checkpoint / RECORD).read_text())["told"] == kept
+
+
 def test_images_that_a_run_held_out_set_the_threshold(checkpoint, folder, capsys):
     run = {"command": "train", "settings": {"epochs": 1, "validation": 30}}
     (checkpoint / "run.json").write_text(json.dumps(run))
