@@ -8,6 +8,7 @@ from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Classifier
 from mvit.model import CheckpointError
 from mvit.page.crowd import made_once
+from mvit.page.pictures import LARGEST
 from mvit.storage.files import CHECKPOINTS
 from mvit.storage.formats import About
 from mvit.storage.records import Records
@@ -86,7 +87,10 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
 
 @made_once(maxsize=MOST_LOADED)  # nor can torch trace two networks at once
 def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
-    return Classifier(checkpoint)
+    classifier = Classifier(checkpoint)
+    if (size := classifier.model.config.image_size) > LARGEST:
+        raise CheckpointError(f"The page is for pictures of up to {LARGEST} pixels a side; {checkpoint} is for {size}.")
+    return classifier
 
 
 def usable(checkpoint: str) -> Classifier:

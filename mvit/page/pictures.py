@@ -12,7 +12,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-MOST_PIXELS_TEXT = 4 * 256 * 256  # characters of base64
+LARGEST = 256  # pixels a side of what the page sends about
+MOST_PIXELS_TEXT = 4 * LARGEST * LARGEST  # characters of base64
 
 
 def picture_input(**options: Any) -> gr.Image:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import gradio as gr
 import pytest
@@ -67,6 +68,12 @@ def test_what_is_said_of_weights_tells_their_runs_apart(tmp_path, monkeypatch):
     write_json(tmp_path / "mine" / "run.json", {"command": "", "settings": {
         "epochs": 1, "optimizer": "adamw", "weights": "checkpoints/strong"}})
     assert about("mine") == "The weights *mine*: trained for 1 epoch with AdamW, begun with the weights *strong*."
+
+
+def test_weights_of_pictures_too_large_for_the_page_are_said_to_be(tmp_path, tiny):
+    MobileViT(replace(tiny, image_size=320)).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"up to 256 pixels a side; .* is for 320"):
+        load_classifier(tmp_path)
 
 
 def test_weights_of_one_name_are_told_apart_and_no_folder_is_told(tmp_path, monkeypatch):
