@@ -34,4 +34,4 @@ def test_the_readme_s_commands_lead_from_pictures_to_the_page_for_them(folder, t
     options = demo.parse(page[1:])
     built = app.build_page([options.checkpoint.resolve()], options.data)
     assert built.title == "MobileViT-XXS on 3 classes"
-    assert [each.name for each in examples(str(output)).pictures] == ["blue", "green", "red"]
+    assert [each.name for each in examples(output.name).pictures] == ["blue", "green", "red"]
