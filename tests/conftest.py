@@ -28,18 +28,25 @@ class StandIn(torch.nn.Module):
         return images.float()
 
 
+# Tests of some seconds each that share nothing: they come last, one by one, so that both workers end together.
+BY_THEMSELVES = ("/test_serving.py", "/test_processes.py", "/test_throughput.py")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """For ``-n 2``: a file's tests are one worker's, and so are all that share the page's server.
 
-    By marks of groups it could not be said: pytest-xdist 3.8 writes them where pytest 9.2 reads no more.
+    By marks of groups it could not be said: pytest-xdist 3.8 writes them where pytest 9.2 reads no more. What has the
+    most tests comes first.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "page" if "/page/" in file and not file.endswith("/test_serving.py") else file  # it has its own
+            if file.endswith(BY_THEMSELVES):
+                return nodeid
+            return "page" if "/page/" in file else file
 
     return ByFile(config, log)
 

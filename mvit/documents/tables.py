@@ -55,7 +55,8 @@ def figures(checkpoints: Path) -> str:
     costs = fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
     by_size = {(m["params"], m["flops"]): m for m in reversed(costs)}
     rows = []
-    for folder in sorted(path.parent for path in checkpoints.glob("[!.]*/evaluation.json")):
+    folders = [path.parent for path in checkpoints.glob("[!.]*/evaluation.json")]
+    for folder in sorted(folders, key=lambda path: (path.name != "strong", path.name != "reference", path.name)):
         records = Records.read(folder)
         try:
             network = MobileViT.from_pretrained(folder)
