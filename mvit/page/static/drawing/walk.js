@@ -35,12 +35,17 @@ export function walkSteps(model) {
             `would change by ${points(cost)} points (${measuredOn(model.costs)}).` : 'its weights are least even.')},
         {title: 'Patches', state: {...open, panel: 'convolution', quiet: true}, time: 0, text:
             `The block's feature map, ${block.rows} × ${block.columns} tokens, is cut into ${block.N} patches of ` +
-            `${block.h} × ${block.w}. The colour of a token is its position in the patch. If each token attends to ` +
-            `its own colour only, one head of one layer has ${thousands(block.P * block.N ** 2)} attention weights ` +
-            `instead of ${thousands(tokens ** 2)}. In the whole network these, and the sums that they weight, take ` +
-            `${number(model.attention_flops / 1e6)} million operations (MFLOPs) instead of ` +
-            `${number(model.attention_flops_unpatched / 1e6)}; all of it takes ${number(model.flops / 1e6)}.`},
+            `${block.h} × ${block.w}. ` + (block.P === 1 ? `Each token attends to all: one head of one layer has ` +
+            `${thousands(tokens ** 2)} attention weights.` : `The colour of a token is its position in the patch. If ` +
+            `each token attends to its own colour only, one head of one layer has ` +
+            `${thousands(block.P * block.N ** 2)} attention weights instead of ${thousands(tokens ** 2)}.`) +
+            ` In the whole network these, and the sums that they weight, take ` +
+            `${number(model.attention_flops / 1e6)} million operations (MFLOPs)` + (model.attention_flops <
+            model.attention_flops_unpatched ? ` instead of ${number(model.attention_flops_unpatched / 1e6)}` : '') +
+            `; all of it takes ${number(model.flops / 1e6)}.`},
         {title: 'Unfold', state: {...open, panel: 'unfold', quiet: true}, time: 1, from: 0, text:
+            block.P === 1 ? `Patches of one token make one sequence of all ${block.N}: unfolding only puts the map's ` +
+            `rows one after another.` :
             `Unfolding sorts the tokens by colour into ${block.P} sequences of ${block.N}. Each sequence has one ` +
             `token of every patch, so that it spans the whole picture. What lies between its tokens it knows only ` +
             `from the convolutions before, which mixed each token with its neighbours.`},
