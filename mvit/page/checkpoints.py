@@ -9,7 +9,7 @@ from mvit.inference.classifier import Classifier
 from mvit.model import CheckpointError
 from mvit.page.crowd import made_once
 from mvit.page.pictures import LARGEST
-from mvit.storage.files import CHECKPOINTS
+from mvit.storage.files import CHECKPOINTS, read_json
 from mvit.storage.formats import About
 from mvit.storage.records import Records
 
@@ -87,10 +87,11 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
 
 @made_once(maxsize=MOST_LOADED)  # nor can torch trace two networks at once
 def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
-    classifier = Classifier(checkpoint)
-    if (size := classifier.model.config.image_size) > LARGEST:
+    config = read_json(Path(checkpoint) / "config.json")
+    size = config.get("image_size") if isinstance(config, dict) else None
+    if isinstance(size, int) and size > LARGEST:
         raise CheckpointError(f"The page is for pictures of up to {LARGEST} pixels a side; {checkpoint} is for {size}.")
-    return classifier
+    return Classifier(checkpoint)
 
 
 def usable(checkpoint: str) -> Classifier:

@@ -32,8 +32,9 @@ def _described(pixels: str, checkpoint: str, _version: tuple) -> str:
     size = classifier.model.config.image_size
     shown = examples(checkpoint).pictures
     example = next((each.name for each in shown if each.pixels == pixels), YOURS)
-    description = describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(folder_of(checkpoint)),
-                                   read_costs(folder_of(checkpoint)), {"pixels": pixels, "checkpoint": checkpoint})
+    folder = folder_of(checkpoint)
+    description = describe_picture(classifier, to_network_size(unpack(pixels), size), Probes.load(folder),
+                                   read_costs(folder), {"pixels": pixels, "checkpoint": checkpoint})
     return json.dumps({**description, "example": example, "link": link(example, checkpoint),
                        "examples": [{"name": each.name, "url": each.small} for each in shown]}, allow_nan=False)
 

@@ -17,7 +17,7 @@ from torch import nn
 import mvit.compat  # noqa: F401
 from mvit import MobileViT, mobilevit_xxs
 from mvit.benchmark import __main__ as benchmark
-from mvit.benchmark import measuring
+from mvit.benchmark import measuring, networks
 from mvit.benchmark.costs import count_flops
 from mvit.benchmark.measuring import measure
 from mvit.benchmark.networks import Contender, contenders
@@ -103,7 +103,8 @@ class Sleep(nn.Module):
 NAMED = {"fast": 0.01, "slow": 0.04}
 
 
-def test_times_are_what_they_are():
+def test_times_are_what_they_are(monkeypatch):
+    monkeypatch.setattr(measuring, "TURN", 1)  # long enough for all repeats of the slow one on a busy machine, too
     calls = []
 
     class Logged(Sleep):
@@ -146,6 +147,7 @@ def test_what_is_not_there_is_noted(monkeypatch):
 
 def test_command_writes_what_the_page_reads(tmp_path, tiny, capsys, monkeypatch):
     monkeypatch.setattr(measuring, "BATCH", 2)
+    monkeypatch.setattr(networks, "CHECKPOINTS", tmp_path)  # where no other network was trained
     MobileViT(replace(tiny, class_names=CIFAR10_CLASSES)).save_pretrained(tmp_path / "checkpoint")
     (tmp_path / "checkpoint" / "evaluation.json").write_text(json.dumps(
         {"accuracy": 0.75, "accuracy_interval_95": [0.3, 0.95], "images": 4, "split": "made"}))
