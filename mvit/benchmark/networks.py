@@ -1,6 +1,7 @@
 """Who is compared: our network, the ResNet-50s, others and other checkpoints on request, and what was published."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -117,6 +118,7 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
             found.append(other(name.replace("/", " "), name))
             with torch.device("meta"):
                 found[-1].build()  # a name that nothing has is said now, not after minutes
-    if twice := [each.name for each in found if sum(each.name == other.name for other in found) > 1]:
-        raise UnavailableError(f"Two networks would be called {twice[0]}: rename a folder, or name each once.")
+    name, count = Counter(each.name for each in found).most_common(1)[0]
+    if count > 1:
+        raise UnavailableError(f"Two networks would be called {name}: rename a folder, or name each once.")
     return found

@@ -180,9 +180,8 @@ def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.
         raise DataError(f"No picture can be read of the class {listed(gone)} in {folder}; the first file: "
                         f"{next(f'{file}: {why}' for file, why in damaged.items() if file.startswith(str(folder)))}")
     whole = tuple(classes) == CIFAR10_CLASSES and len(images) == CIFAR10_SIZES[split]
-    source, folder_name = "CIFAR-10", class_name(path.resolve().name)
-    if not whole:
-        source = f"folder {folder_name}" if folder_name == source else folder_name
+    name = class_name(path.resolve().name)
+    source = "CIFAR-10" if whole else f"folder {name}" if name == "CIFAR-10" else name  # only the whole is called that
     share = 1 - sum(lossless) / len(lossless)
     lossy = {Path(file).suffix.lower() for file, every_pixel in zip(kept, lossless, strict=True) if not every_pixel}
     kept_as = "JPEG" if lossy <= JPEG_SUFFIXES else "lossy"

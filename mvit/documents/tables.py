@@ -14,7 +14,7 @@ from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import markdown, render
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.files import load_json
-from mvit.storage.records import Records, read_canonical_estimate
+from mvit.storage.records import Records, find_checkpoints, read_canonical_estimate
 
 
 def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str:
@@ -55,8 +55,7 @@ def figures(checkpoints: Path) -> str:
     costs = fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
     by_size = {(m["params"], m["flops"]): m for m in reversed(costs)}
     rows = []
-    folders = [path.parent for path in checkpoints.glob("[!.]*/evaluation.json")]
-    for folder in sorted(folders, key=lambda path: (path.name != "strong", path.name != "reference", path.name)):
+    for folder in find_checkpoints(checkpoints):
         records = Records.read(folder)
         try:
             network = MobileViT.from_pretrained(folder)
@@ -79,16 +78,14 @@ def figures(checkpoints: Path) -> str:
 
 
 def accuracy_by_column(accuracy: float | None, interval: Sequence[float] | None, split: str) -> dict[str, str]:
-    """An accuracy with its interval in words, by the column of the split that it was measured on.
-
-    Returns:
-        ``canonical``, ``as_jpeg`` and ``elsewhere``, one of them filled; none where it was not measured here.
+    """An accuracy with its interval in words, under ``canonical`` or, of another split, under ``elsewhere``, with that
+    split's name if it is not the JPEG copy; both are empty where it was not measured here.
     """
-    found = dict.fromkeys(("canonical", "as_jpeg", "elsewhere"), "")
+    found = {"canonical": "", "elsewhere": ""}
     if accuracy is not None and interval:
-        column = {CANONICAL: "canonical", JPEG_COPY: "as_jpeg"}.get(split, "elsewhere")
-        where = f"; {markdown(split)}" if column == "elsewhere" else ""
-        found[column] = f"{accuracy:.2%} ({interval[0]:.1%} to {interval[1]:.1%}{where})"
+        where = "" if split in (CANONICAL, JPEG_COPY) else f"; {markdown(split)}"
+        found["canonical" if split == CANONICAL else "elsewhere"] = (
+            f"{accuracy:.2%} ({interval[0]:.1%} to {interval[1]:.1%}{where})")
     return found
 
 

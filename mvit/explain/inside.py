@@ -53,10 +53,10 @@ def describe(model: MobileViT, pixels: Tensor, probes: Probes | None = None) -> 
 
     Returns:
         as JSON has it: ``size``, ``picture`` (H, W, 3 bytes), ``classes`` (at most ten, the likeliest; their
-        ``class_indices``) of ``class_count``, ``answer`` (their probabilities), ``stages`` (stem, stages, head, in
-        order, each with ``name``, ``shape``, ``flops``, ``map``, ``probe``), ``blocks`` (see :func:`_block`), ``flops``
-        (of all), ``attention_flops`` (of all query-key products and weighted sums; ``attention_flops_unpatched`` if
-        every token attended to all).
+        ``class_indices``) of ``class_count``, ``answer`` (their probabilities), ``probes_measured_on`` (in words, which
+        images), ``stages`` (stem, stages, head, in order, each with ``name``, ``shape``, ``flops``, ``map``,
+        ``probe``), ``blocks`` (see :func:`_block`), ``flops`` (of all), ``attention_flops`` (of all query-key products
+        and weighted sums; ``attention_flops_unpatched`` if every token attended to all).
     """
     probes = probes if probes and probes.match(model) else None
     blocks = [module for module in model.modules() if isinstance(module, MobileViTBlock)]

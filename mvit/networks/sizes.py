@@ -22,12 +22,12 @@ from typing import Any
 
 
 def _size(stem: int, first: tuple[int, int], others: tuple[int, int], head: int) -> dict[str, Any]:
-    """Widths of maps and transformers; two inverted residuals wherever the map has just been halved."""
-    stages = [(first, 1, 2, 2), (others, 1, 2, 2), (others, 2, 1, 1)]
+    """Widths of maps and transformers; where a stage halves the map it has two inverted residuals, else one."""
+    stages = [(first, 1, 2), (others, 1, 2), (others, 2, 1)]
     return {
         "stem_channels": stem, "stem_residuals": 1, "block_version": 3, "head_channels": head,
-        "stages": [{"channels": channels, "dim": dim, "depth": depth, "stride": stride, "inverted_residuals": count}
-                   for (channels, dim), depth, stride, count in stages],
+        "stages": [{"channels": channels, "dim": dim, "depth": depth, "stride": stride, "inverted_residuals": stride}
+                   for (channels, dim), depth, stride in stages],
     }
 
 

@@ -12,7 +12,7 @@ from mvit.benchmark.costs import count_parameters
 from mvit.documents.rendering import markdown
 from mvit.model import CIFAR10_CLASSES, CheckpointError
 from mvit.page.attend import attend_endpoint
-from mvit.page.checkpoints import about, begun_with, find_checkpoints, load_classifier, offered, usable
+from mvit.page.checkpoints import about, begun_with, load_classifier, offered, usable
 from mvit.page.classify import classify_tab, read_picture
 from mvit.page.crowd import MOST_EVENTS, app_options, keep_memory_together
 from mvit.page.data import at_hand
@@ -26,6 +26,7 @@ from mvit.page.training import training_figures, training_tab
 from mvit.page.unfold import example_named, unfold_tab, weights_named
 from mvit.page.uploads import guard
 from mvit.storage.files import CHECKPOINTS
+from mvit.storage.records import find_checkpoints
 
 MOST_NAMES = 30  # of classes that are listed
 TABS = ("classify", "unfold", "efficiency", "training")

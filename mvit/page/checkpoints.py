@@ -9,18 +9,12 @@ from mvit.inference.classifier import Classifier
 from mvit.model import CheckpointError
 from mvit.page.crowd import made_once
 from mvit.page.pictures import LARGEST
-from mvit.storage.files import CHECKPOINTS, read_json
+from mvit.storage.files import read_json
 from mvit.storage.formats import About
-from mvit.storage.records import Records
+from mvit.storage.records import Records, find_checkpoints
 
 MOST_LOADED = 8  # networks that are kept, some 20 MB each
 begun_with: list[Path] = []  # the weights that the page was built with
-
-
-def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
-    """The folders that can be chosen on the page, the one to begin with first."""
-    found = [config.parent for config in folder.glob("*/config.json") if not config.parent.name.startswith(".")]
-    return sorted(found, key=lambda path: (path.name != "strong", path.name != "reference", path.name))
 
 
 def offered() -> dict[str, Path]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mvit.storage.files import read_json, write_json
+from mvit.storage.files import CHECKPOINTS, read_json, write_json
 from mvit.storage.formats import About, CanonicalEstimate, Costs, Epoch, Evaluation
 
 INTERVENTIONS = "interventions.json"
@@ -113,6 +113,12 @@ class Records:
     def commands(self) -> list[str]:
         """What was typed, in order, for the runs that this one builds on and for itself."""
         return commands_of(self.run)
+
+
+def find_checkpoints(folder: Path = CHECKPOINTS) -> list[Path]:
+    """The checkpoints in a folder, the one that the page begins with first; hidden folders are unfinished runs."""
+    found = [config.parent for config in folder.glob("*/config.json") if not config.parent.name.startswith(".")]
+    return sorted(found, key=lambda path: (path.name != "strong", path.name != "reference", path.name))
 
 
 def _watched(history: list[Epoch]) -> str:

@@ -14,8 +14,8 @@ import pytest
 
 from mvit.data.examples import example_files
 from mvit.page import checkpoints
-from mvit.page.checkpoints import find_checkpoints
 from mvit.storage.files import CHECKPOINTS, ROOT
+from mvit.storage.records import find_checkpoints
 
 REFERENCE = CHECKPOINTS / "reference"
 SHIPPED = find_checkpoints()  # the first is what the page begins with

@@ -10,8 +10,9 @@ import pytest
 
 from mvit import CheckpointError, MobileViT
 from mvit.page import checkpoints
-from mvit.page.checkpoints import about, find_checkpoints, folder_of, load_classifier, offered, usable
+from mvit.page.checkpoints import about, folder_of, load_classifier, offered, usable
 from mvit.storage.files import CHECKPOINTS, write_json
+from mvit.storage.records import find_checkpoints
 
 
 def test_a_refreshed_checkpoint_is_picked_up(tmp_path, tiny):
