@@ -1,6 +1,7 @@
 """The weights that can be chosen on the page."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -81,11 +82,21 @@ def load_classifier(checkpoint: str | Path) -> Classifier:
 
 @made_once(maxsize=MOST_LOADED)  # nor can torch trace two networks at once
 def _load_classifier(checkpoint: str, _modified: int) -> Classifier:
-    config = read_json(Path(checkpoint) / "config.json")
-    size = config.get("image_size") if isinstance(config, dict) else None
+    size = _said(Path(checkpoint), "image_size")
     if isinstance(size, int) and size > LARGEST:
         raise CheckpointError(f"The page is for pictures of up to {LARGEST} pixels a side; {checkpoint} is for {size}.")
     return Classifier(checkpoint)
+
+
+def _said(folder: Path, field: str) -> Any:
+    """What a checkpoint's config.json says, before the checkpoint is loaded and checked: of any type, or None."""
+    config = read_json(folder / "config.json")
+    return config.get(field) if isinstance(config, dict) else None
+
+
+def of_classes(class_names: tuple[str, ...]) -> list[str]:
+    """The weights on offer that say that they know these classes, by name."""
+    return [name for name, folder in offered().items() if _said(folder, "class_names") == list(class_names)]
 
 
 def usable(checkpoint: str) -> Classifier:

@@ -10,7 +10,7 @@ from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError, enlarge, load_picture
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
-from mvit.page.checkpoints import MOST_LOADED, offered, usable
+from mvit.page.checkpoints import MOST_LOADED, of_classes, usable
 from mvit.page.events import LAST
 from mvit.page.examples import examples, examples_under
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
@@ -90,14 +90,11 @@ def compare(label: dict | None, pixels: str, checkpoint: str) -> str:
     """
     if not label:
         return ""
-    rows, names = [], usable(checkpoint).model.config.class_names
-    first = list(offered())[:MOST_COMPARED]
+    rows, first = [], of_classes(usable(checkpoint).model.config.class_names)[:MOST_COMPARED]
     for name in [*first, *({checkpoint} - set(first))]:
         try:
             classifier = usable(name)
         except gr.Error:
-            continue
-        if classifier.model.config.class_names != names:
             continue
         said, confidence = classifier(unpack(pixels)).best
         chosen = " (chosen)" if name == checkpoint else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import demo
+from mvit import MobileViT
 from mvit.storage.files import ROOT
 from tests.page.conftest import running
 
@@ -22,6 +23,14 @@ PROXIES = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:
 @pytest.fixture
 def log(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("server") / "log"
+
+
+@pytest.fixture
+def small(tiny, tmp_path_factory) -> tuple[str, str]:
+    """Options of a page that is there soon: with weights that are not compared with the shipped ones."""
+    weights = tmp_path_factory.mktemp("weights")
+    MobileViT(tiny).save_pretrained(weights)
+    return "--checkpoint", str(weights)
 
 
 def started_by(pid: int) -> set[int]:
@@ -53,8 +62,8 @@ def measure(browser, address: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_nothing_is_left_two_seconds_after_the_end(browser, tmp_path, log, name):
-    with running(log, TMPDIR=str(tmp_path), **PROXIES) as (address, process):
+def test_nothing_is_left_two_seconds_after_the_end(browser, small, tmp_path, log, name):
+    with running(log, options=small, TMPDIR=str(tmp_path), **PROXIES) as (address, process):
         measure(browser, address)
         started = started_by(process.pid)
         assert len(started) >= 2  # who reads pictures, and who measures
@@ -66,8 +75,8 @@ def test_nothing_is_left_two_seconds_after_the_end(browser, tmp_path, log, name)
         assert "Traceback" not in log.read_text()
 
 
-def test_a_measurement_ends_with_a_server_that_is_killed(browser, tmp_path, log):
-    with running(log, TMPDIR=str(tmp_path)) as (address, process):
+def test_a_measurement_ends_with_a_server_that_is_killed(browser, small, tmp_path, log):
+    with running(log, options=small, TMPDIR=str(tmp_path)) as (address, process):
         measure(browser, address)
         started = started_by(process.pid)
         process.kill()
@@ -75,9 +84,9 @@ def test_a_measurement_ends_with_a_server_that_is_killed(browser, tmp_path, log)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux")
-def test_the_first_process_of_a_container_ends_when_it_is_asked_to(tmp_path, log):
+def test_the_first_process_of_a_container_ends_when_it_is_asked_to(small, tmp_path, log):
     with running(log, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
-                 TMPDIR=str(tmp_path)) as (_, process):
+                 options=small, TMPDIR=str(tmp_path)) as (_, process):
         (first,) = [pid for pid in started_by(process.pid)
                     if os.readlink(f"/proc/{pid}/ns/pid") != os.readlink("/proc/self/ns/pid")
                     and "demo.py" in Path(f"/proc/{pid}/cmdline").read_text()]
