@@ -72,7 +72,7 @@ def measured(contender: Contender, evaluation: Evaluation, checkpoint: str) -> C
 
 
 def other(name: str, network: str, stem: str = "", quoted: Published | None = None) -> Contender:
-    """Another network, with the accuracy that it reached here, else the one that is quoted."""
+    """Another network, with the accuracy that it reached here in at least our epochs, else the one that is quoted."""
     def build_it() -> nn.Module:
         try:
             return build(network, stem=stem)
@@ -82,8 +82,9 @@ def other(name: str, network: str, stem: str = "", quoted: Published | None = No
             raise UnavailableError(str(error)) from error
 
     contender, checkpoint = Contender(name, build_it), checkpoint_name(network, stem, "reference")
-    if evaluation := Records.read(CHECKPOINTS / checkpoint).evaluation:
-        return measured(contender, evaluation, checkpoint)
+    records, epochs = Records.read(CHECKPOINTS / checkpoint), len(Records.read(CHECKPOINTS / "reference").history)
+    if records.evaluation and len(records.history) >= epochs:
+        return measured(contender, records.evaluation, checkpoint)
     return replace(contender, accuracy=quoted["accuracy"],
                    accuracy_source="quoted: published figure") if quoted else contender
 

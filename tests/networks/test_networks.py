@@ -90,9 +90,12 @@ def test_another_network_is_trained_stopped_continued_and_then_stands_in_the_ben
     assert contender.accuracy == evaluation["accuracy"]
     assert list(contender.interval) == evaluation["accuracy_interval_95"]
     assert contender.accuracy_source.startswith("measured with compared/resnet50-cifar-stem-reference: ")
-    quoted = benchmark.other("ResNet-50", "resnet50", "", benchmark.PUBLISHED[1])
-    assert (quoted.accuracy, quoted.interval) == (0.93, None)
-    assert quoted.accuracy_source.startswith("quoted")
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "history.json").write_text(json.dumps([{}, {}, {}, {}]))  # an epoch more than it had
+    for stem in ("", "cifar"):
+        quoted = benchmark.other("ResNet-50", "resnet50", stem, benchmark.PUBLISHED[1])
+        assert (quoted.accuracy, quoted.interval) == (0.93, None)
+        assert quoted.accuracy_source.startswith("quoted")
 
 
 @pytest.mark.parametrize("options,words", [
