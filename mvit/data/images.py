@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def load_split(path: str | Path | None, split: str, image_size: int = 32, **read
     Args:
         path: None for CIFAR-10 through torchvision, downloaded once into ``data/`` and checked by md5; otherwise a
             folder with ``train/<class>/`` and ``test/<class>/``. Without ``test/``, or in a plain folder of class
-            folders, a part of each class is split off for it, the same whenever the pictures are the same.
+            folders, a part of each class is split off for it (:func:`split_off`).
         split: "train" or "test".
         image_size: side in pixels; pictures of another size are fitted as on the page.
         reading: ``test_share``, of the pictures that are split off where there is no ``test/`` (0: a fifth), and
@@ -134,7 +135,7 @@ def _load(path: str | Path | None, names: tuple[str, ...], image_size: int, test
     if damaged and not skip_damaged:
         raise DataError(f"{_named(damaged)}\nMend or delete them, or go on without them by --skip-damaged.")
     if made:
-        train, test = split_off(splits["train"], test_share or TEST_SHARE)
+        train, test = split_off(splits["train"], folders["train"], test_share or TEST_SHARE)
         unread = [folder for folder in folders_in(path) if folder != folders["train"]]
         if unread and folders["train"] != path:
             train = replace(train, notes=(*train.notes, f"Beside train/ these are not read: {listed(unread)}."))
@@ -245,8 +246,16 @@ def hold_out(split: Split, count: int) -> tuple[Split, Split]:
     return rest, replace(part, name=f"{count:,} {kind} held out from the {split.name}")
 
 
-def split_off(split: Split, share: float) -> tuple[Split, Split]:
-    """A fixed, stratified part of the images to test on, where they come without one: of each class at random.
+def split_off(split: Split, folder: Path, share: float) -> tuple[Split, Split]:
+    """A fixed, stratified part of the images to test on, where they come without one.
+
+    Of each class those whose names have the smallest checksums. So pictures that are added later take the places of few
+    others, and weights that were trained before are, but for these few, not tested on what they were trained on.
+
+    Args:
+        split: all images.
+        folder: of the class folders; a name is what comes below it, so that it may lie anywhere.
+        share: of each class, from 0 to 1.
 
     Returns:
         (train, test), of each class the share in the second, rounded, but an image at the least.
@@ -260,7 +269,9 @@ def split_off(split: Split, share: float) -> tuple[Split, Split]:
                    zip(split.class_names, sizes.tolist(), taken.tolist(), strict=True) if number >= size]:
         raise DataError(f"There is no test/, and --test-share {share:g} leaves no picture to train on of "
                         f"{listed(lacking)}: add pictures to these classes, at least two each, or leave them out.")
-    train, test = _part(split, _shuffled(len(split)), taken)
+    names = [class_name(Path(file).relative_to(folder).as_posix()) for file in split.files]
+    order = sorted(range(len(split)), key=lambda i: sha256(names[i].encode()).digest())
+    train, test = _part(split, torch.tensor(order), taken)
     note = (f"There is no test/: {share:.0%} of each class, {len(test):,} of {len(split):,} pictures, are kept for "
             "testing and not trained on (--test-share).")
     train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {of_all:.0%} of all pictures"))

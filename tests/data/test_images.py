@@ -16,6 +16,7 @@ from mvit.data.images import (
     DataError,
     Split,
     hold_out,
+    list_split,
     load_split,
     load_train_and_test,
     mean_and_std,
@@ -131,6 +132,20 @@ def test_without_test_a_part_of_each_class_is_split_off_and_that_is_said(tmp_pat
     train, test = load_train_and_test(folder, test_share=0.5)
     assert len(test) == 30
     assert train.notes == (f"{folder} has a test/ of its own, and no other is made (--test-share).",)
+
+
+def test_pictures_that_are_added_take_few_others_from_training_to_the_test(tmp_path):
+    for split, count in (("before", 100), ("after", 200)):
+        for name in ("a", "b"):
+            for number in range(count):
+                picture(tmp_path / split / name / f"{number}.png")
+    trained, tested = ({str(Path(file).relative_to(tmp_path / folder)) for file in list_split(
+        tmp_path / folder, split).files} for folder, split in (("before", "train"), ("after", "test")))
+    assert len(tested) == 80
+    assert len(trained & tested) <= 8  # drawn anew it would be some 32
+    shutil.move(tmp_path / "before", tmp_path / "moved" / "train")
+    again = list_split(tmp_path / "moved", "train").files
+    assert {str(Path(file).relative_to(tmp_path / "moved" / "train")) for file in again} == trained
 
 
 def copied(folder: Path, to: Path) -> Path:
