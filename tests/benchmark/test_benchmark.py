@@ -49,12 +49,15 @@ NETWORKS = {
 }
 
 
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request) -> nn.Module:
+    return with_statistics(NETWORKS[request.param]())
+
+
 @pytest.mark.parametrize("variant", sorted(PYTORCH_VARIANTS - {"torch.compile"}))
-@pytest.mark.parametrize("network", NETWORKS)
 @torch.inference_mode()
 def test_variants_say_the_same(network, variant):
-    model = with_statistics(NETWORKS[network]())
-    x = torch.randn(2, 3, 32, 32)
+    model, x = network, torch.randn(2, 3, 32, 32)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     expected = model(x)
     result = VARIANTS[variant](model, x)(x)
@@ -65,8 +68,8 @@ def test_variants_say_the_same(network, variant):
 @pytest.mark.parametrize("variant", ["torch.compile", "ONNX Runtime", "OpenVINO"])
 @torch.inference_mode()
 def test_variants_that_need_more_say_the_same_or_what_they_need(variant, tiny):
-    model = with_statistics(mobilevit_xxs() if variant != "torch.compile" else nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Flatten(), nn.Linear(3600, 10)))
+    small = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.SiLU(), nn.Flatten(), nn.Linear(3600, 10))
+    model = with_statistics({"torch.compile": small, "OpenVINO": MobileViT(tiny)}.get(variant) or mobilevit_xxs())
     x = torch.randn(1, 3, 32, 32)
     try:
         forward = VARIANTS[variant](model, x)
@@ -75,9 +78,8 @@ def test_variants_that_need_more_say_the_same_or_what_they_need(variant, tiny):
     torch.testing.assert_close(forward(x), model(x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
 def test_no_batchnorm_is_left(network):
-    folded = fold_batchnorm(with_statistics(NETWORKS[network]()), torch.randn(1, 3, 32, 32))
+    folded = fold_batchnorm(network, torch.randn(1, 3, 32, 32))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
 
 
@@ -232,8 +234,8 @@ def test_a_turn_of_a_slow_network_is_short(monkeypatch):
     assert passes["slow"] == 3 and 3 <= passes["fast"] <= 5
 
 
-def test_onnx_runtime_is_given_attention_without_copies_for_heads():
-    model, x = mobilevit_xxs().eval(), torch.randn(1, 3, 32, 32)
+def test_onnx_runtime_is_given_attention_without_copies_for_heads(tiny):
+    model, x = MobileViT(tiny).eval(), torch.randn(1, 3, 32, 32)
     try:
         proto = fast.to_onnx(model, x, opset_version=OPSET)
     except UnavailableError as error:

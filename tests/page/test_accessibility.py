@@ -1,4 +1,4 @@
-"""The page for those who see little or nothing of it, by the rules of axe-core (WCAG 2.2), and on paper."""
+"""The page on a phone, for those who see little or nothing of it by the rules of axe-core (WCAG 2.2), and on paper."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -8,20 +8,31 @@ KNOWN = {"image-redundant-alt"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrasts_names_and_headings(browser, server, scheme):
+def test_a_link_opens_each_tab_which_fits_a_phone_with_contrasts_names_and_headings(browser, server, scheme):
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
     page = context.new_page()
+    page.set_default_timeout(10_000)
     for tab in ("classify", "unfold", "efficiency", "training"):
-        page.goto(f"{server}/?tab={tab}&block=3&layer=2&token=4.5")
-        page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
-        page.wait_for_function("window.mvit?.following")
+        opened(page, f"{server}/?tab={tab}", tab)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.url.endswith(f"?tab={tab}")
         if tab == "unfold":
+            opened(page, f"{server}/?tab=unfold&block=3&layer=2&token=4.5", tab)
             page.locator(".surface").wait_for()
         page.wait_for_timeout(300)  # it fades in
         rules = Axe().run(page).response["violations"]
         found = {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in rules}
         assert found.keys() <= KNOWN, (tab, found)
+        page.get_by_role("tab", name="Training").click()
+        page.wait_for_function("new URLSearchParams(location.search).get('tab') == 'training'")
     context.close()
+
+
+def opened(page, address: str, tab: str) -> None:
+    page.goto(address)
+    page.get_by_role("tab", name=tab.capitalize(), selected=True).wait_for()
+    page.wait_for_function("window.mvit?.following")
+    page.wait_for_timeout(200)
 
 
 def test_on_paper_the_dark_page_is_light(browser, server):
