@@ -13,7 +13,7 @@ MODEL = json.dumps({**TINY, "stages": [asdict(stage) for stage in TINY["stages"]
 
 
 def arguments(folder, output, *more):
-    return ["--data", str(folder), "--output", str(output), "--model", MODEL, "--batch-size", "16", "--epochs", "3",
+    return ["--data", str(folder), "--output", str(output), "--model", MODEL, "--batch-size", "30", "--epochs", "3",
             "--device", "cpu", "--lr", "0.01", *more]
 
 

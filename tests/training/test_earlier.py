@@ -20,11 +20,11 @@ def test_a_teacher_is_learnt_from(folder, tmp_path):
         (wrong / split / "red").rename(wrong / split / "other")
         (wrong / split / "green").rename(wrong / split / "red")
         (wrong / split / "other").rename(wrong / split / "green")
-    teacher = tmp_path / "teacher"
-    assert train.main(arguments(wrong, teacher, "--epochs", "6")) == 0
+    teacher, steps = tmp_path / "teacher", ("--epochs", "6", "--batch-size", "16")
+    assert train.main(arguments(wrong, teacher, *steps)) == 0
     for more, learnt in (([], [0, 1, 2]), (["--teacher", str(teacher), "--distillation", "1"], [0, 2, 1])):
         output = tmp_path / f"student {len(more)}"
-        assert train.main(arguments(folder, output, "--epochs", "6", *more)) == 0
+        assert train.main(arguments(folder, output, *steps, *more)) == 0
         confusion = torch.tensor(json.loads((output / "evaluation.json").read_text())["confusion_matrix"])
         assert confusion.argmax(1).tolist() == learnt
         assert confusion.max(1).values.min() > 5  # of ten

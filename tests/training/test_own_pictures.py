@@ -43,7 +43,7 @@ def test_a_damaged_file_stops_a_run_by_its_name_or_is_left_out(plain, tmp_path, 
     assert "1 file(s) cannot be read as pictures:" in said
     assert "There is no test/: 20% of each class, 18 of 90 pictures, are kept for testing" in said
     assert "training images by class: blue 24, green 24, red 24\n" in said
-    assert "That is 15 steps of training, few to begin from nothing: " in said
+    assert "That is 9 steps of training, few to begin from nothing: " in said
     assert "--recipe finetune begins with trained weights." in said
     stop_before_the_first_epoch(monkeypatch, plain, run, "--skip-damaged", "--test-share", "0.2")
     assert train.main(["--output", str(run), "--device", "cpu", "--resume"]) == 0
