@@ -3,7 +3,9 @@
 Files come from strangers. What cannot be read ends in a :class:`PictureError`, whose message the page can show.
 """
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -72,11 +74,16 @@ def load_picture(file: str | Path | BinaryIO) -> Image.Image:
     if not isinstance(file, (str, Path)):
         return _read(file)
     try:
+        kind = os.stat(file).st_mode
+        if stat.S_ISDIR(kind):
+            raise PictureError("This is a folder, not a picture.")
+        if not stat.S_ISREG(kind):  # to open a pipe would wait for who writes into it
+            raise PictureError("This is no file, but a pipe or a device.")
         stream = open(file, "rb")
+    except PictureError:
+        raise
     except FileNotFoundError as error:
         raise PictureError("There is no such file.") from error
-    except IsADirectoryError as error:
-        raise PictureError("This is a folder, not a picture.") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise PictureError("This file cannot be opened.") from error
     with stream:

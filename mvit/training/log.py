@@ -1,6 +1,7 @@
 """A run as people watch it: TensorBoard's event files, beside the plain line an epoch and ``history.json``."""
 
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +21,19 @@ LOGS = ROOT / "runs" / "tensorboard"
 EXAMPLES = 16  # of the watched images, from first to last, so that all classes are among them
 
 
-def open_log(checkpoint: Path, goes_on: bool) -> "SummaryWriter":
-    """What writes into a run's folder below ``runs/tensorboard``: its checkpoint's name, and when it was begun.
-
-    Raises:
-        TrainingError: tensorboard is not installed.
-    """
+def need_tensorboard() -> None:
+    """Raise a TrainingError where it is not installed."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import_module("torch.utils.tensorboard")
     except ImportError as error:
         raise TrainingError("--log tensorboard needs a package that is not installed: pip install "
                             "tensorboard.") from error
+
+
+def open_log(checkpoint: Path, goes_on: bool) -> "SummaryWriter":
+    """What writes into a run's folder below ``runs/tensorboard``: its checkpoint's name, and when it was begun."""
+    from torch.utils.tensorboard import SummaryWriter
+
     runs = LOGS / checkpoint.name
     earlier = sorted(runs.iterdir()) if goes_on and runs.is_dir() else []
     folder = earlier[-1] if earlier else runs / datetime.now().strftime("%Y-%m-%d-%H-%M-%S")

@@ -25,7 +25,7 @@ from mvit.storage.records import CANONICAL
 from mvit.training.earlier import begin_with, checksums, earlier_runs, load_teacher, with_architecture
 from mvit.training.epoch import train_epoch
 from mvit.training.learner import Learner
-from mvit.training.log import log_epoch, open_log
+from mvit.training.log import log_epoch, need_tensorboard, open_log
 from mvit.training.network import build_network, try_out
 from mvit.training.output import checkpoint_folder, put_in_place, remove_run, run_folder, staging_folder, taken
 from mvit.training.processes import Processes, prepare
@@ -97,13 +97,15 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
         raise TrainingError(f"The run would replace its own teacher, {checkpoint}: give another folder by --output.")
     if settings.bfloat16 and device.type != "cpu" and not resume:  # a card goes on in its own precision
         raise TrainingError(f"bfloat16 is for training on a CPU, not on {device.type}.")
+    if log:
+        need_tensorboard()
     prepare(device)
     processes = Processes.join(device)
-    writer = open_log(checkpoint, resume) if log and processes.first else None
     place = Place(checkpoint, folder, device, processes)
     with taken(checkpoint, folder) if processes.first else nullcontext():
         try:
-            carry_out(go_on(place, data) if resume else start(place, settings, data, command), writer)
+            begun = go_on(place, data) if resume else start(place, settings, data, command)
+            carry_out(begun, open_log(checkpoint, resume) if log and processes.first else None)
             processes.leave()
         except (OSError, RuntimeError) as error:
             cause = cause_outside(error)

@@ -1,5 +1,6 @@
 """Pictures from strangers. Files are made here; what they must become follows from the formats' definitions."""
 
+import os
 import random
 import struct
 import warnings
@@ -183,6 +184,8 @@ def test_not_a_file(tmp_path):
     assert "no such file" in refusal(tmp_path / "cat.png")
     assert "folder" in refusal(tmp_path)
     assert "opened" in refusal("cat\0.png")
+    os.mkfifo(tmp_path / "pipe.png")  # into which nobody writes
+    assert "a pipe or a device" in refusal(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize("format", FORMATS)

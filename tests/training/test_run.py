@@ -188,6 +188,14 @@ def test_a_run_can_be_watched_in_tensorboard(folder, tmp_path, monkeypatch, caps
     assert "left" in capsys.readouterr().out.split("epoch   1/2")[1].splitlines()[0]
 
 
+def test_a_run_that_is_refused_leaves_no_log(folder, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(log, "LOGS", tmp_path / "logs")
+    for data, mine, *more in ((tmp_path / "nowhere", tmp_path / "mine"), (folder, tmp_path / "mine", "--resume")):
+        assert train.main(arguments(data, mine, "--log", "tensorboard", *more)) == 2
+    assert not (tmp_path / "logs").exists()
+
+
 def test_without_tensorboard_it_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert train.main(arguments(tmp_path / "nowhere", tmp_path / "mine", "--log", "tensorboard")) == 2
