@@ -1,4 +1,4 @@
-"""The README's picture of the page, light and dark: ``.venv/bin/python .github/picture.py``.
+"""The README's pictures of the page and of its chart, light and dark: ``.venv/bin/python .github/picture.py``.
 
 Needs the tests' requirements and Chromium, as the tests of the page do.
 """
@@ -51,6 +51,10 @@ def main() -> None:
             page.locator(".network-drawing .figure > svg").wait_for()
             page.wait_for_timeout(1500)  # what moves stands still
             page.screenshot(path=HERE / f"page-{scheme}.png")
+            page.goto(f"{address}/?tab=efficiency")
+            page.locator("#efficiency svg").wait_for()
+            page.wait_for_timeout(1500)
+            page.locator("#efficiency svg").screenshot(path=HERE / f"chart-{scheme}.png")
         browser.close()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.benchmark.networks import PUBLISHED
@@ -13,7 +14,9 @@ from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import markdown, render
 from mvit.model import CheckpointError, MobileViT
+from mvit.networks.sizes import SIZES
 from mvit.storage.files import load_json
+from mvit.storage.formats import Measurement
 from mvit.storage.records import Records, find_checkpoints, read_canonical_estimate
 
 
@@ -26,7 +29,8 @@ def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str
         folder: that which the text lies in, if it is a checkpoint's card.
     """
     tables: dict[str, Callable[[], str]] = {
-        "figures": lambda: figures(checkpoints), "speed": lambda: speed(checkpoints / "benchmark.json"),
+        "figures": lambda: figures(checkpoints), "curve": lambda: curve(checkpoints),
+        "speed": lambda: speed(checkpoints / "benchmark.json"),
         "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json"),
         "finetuning": lambda: finetuning(checkpoints / "finetuning.json"),
         "compared": lambda: compared(checkpoints),
@@ -50,9 +54,30 @@ def figures(checkpoints: Path) -> str:
 
     A checkpoint has the speed of that network in the benchmark which has its parameters and FLOPs.
     """
-    ours, other = PUBLISHED
+    (ours, other), costs = PUBLISHED, _costs(checkpoints)
+    rows = _own(checkpoints, costs)
+    sizes = {(row["parameters"], row["flops"]) for row in rows}
+    others = [{**m, "estimate": None, **accuracy_by_column(m["accuracy"], m.get("accuracy_interval_95"),
+                                                           (m["accuracy_source"] or "").partition(": ")[2])}
+              for m in costs if (m["params"], m["flops"]) not in sizes]
+    return render("figures.md", ours=ours, other=other, rows=rows, others=others)
+
+
+def curve(checkpoints: Path) -> str:
+    """What our network's sizes cost and reach, all by one recipe, in a sentence; nothing where there are none."""
+    rows = [row for row in _own(checkpoints, _costs(checkpoints))
+            if row["name"] in SIZES and row["recipe"] == "quick" and row["estimate"]]
+    return render("curve.md", rows=sorted(rows, key=lambda row: row["flops"]))
+
+
+def _costs(checkpoints: Path) -> list[Measurement]:
+    """Of each network in the benchmark the fastest record in PyTorch."""
     benchmark = checkpoints / "benchmark.json"
-    costs = fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
+    return fastest(load_json(benchmark)["models"]) if benchmark.exists() else []
+
+
+def _own(checkpoints: Path, costs: list[Measurement]) -> list[dict[str, Any]]:
+    """A row for each of our checkpoints that was evaluated."""
     by_size = {(m["params"], m["flops"]): m for m in reversed(costs)}
     rows = []
     for folder in find_checkpoints(checkpoints):
@@ -67,14 +92,11 @@ def figures(checkpoints: Path) -> str:
         cost = by_size.get((parameters, flops))
         its = records.evaluation
         rows.append({"name": folder.name, "last": records.history[-1],
+                     "recipe": records.run["settings"]["recipe"] if records.run else "",
                      **accuracy_by_column(its["accuracy"], its["accuracy_interval_95"], its["split"]),
                      "estimate": read_canonical_estimate(folder), "parameters": parameters, "flops": flops,
                      "fps": cost["fps"] if cost else None})
-    sizes = {(row["parameters"], row["flops"]) for row in rows}
-    others = [{**m, "estimate": None, **accuracy_by_column(m["accuracy"], m.get("accuracy_interval_95"),
-                                                           (m["accuracy_source"] or "").partition(": ")[2])}
-              for m in costs if (m["params"], m["flops"]) not in sizes]
-    return render("figures.md", ours=ours, other=other, rows=rows, others=others)
+    return rows
 
 
 def accuracy_by_column(accuracy: float | None, interval: Sequence[float] | None, split: str) -> dict[str, str]:

@@ -93,7 +93,9 @@ def show_chosen(event: gr.EventData, checkpoint: str) -> str:
     row, column = cell
     words = _words(evaluation, row, column, evaluation["confusion_matrix"][row][column])
     found, pictures = _behind(checkpoint, row, column)
-    return f"<p><b>{html.escape(words)}.</b> {found}</p><div class='pictures'>{''.join(pictures)}</div>"
+    # By which weights: other ones may have been chosen while these were at work.
+    return (f"<p><b>{html.escape(words)}, by the weights {html.escape(checkpoint)}.</b> {found}</p>"
+            f"<div class='pictures'>{''.join(pictures)}</div>")
 
 
 def _behind(checkpoint: str, row: int, column: int) -> tuple[str, list[str]]:

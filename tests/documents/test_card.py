@@ -113,7 +113,7 @@ def test_training_speed_says_what_was_measured(tmp_path):
         assert words in text
 
 
-@pytest.mark.parametrize("name", ["figures", "speed", "training", "ablation", "familiarity"])
+@pytest.mark.parametrize("name", ["figures", "curve", "speed", "training", "ablation", "familiarity"])
 def test_a_table_is_put_between_its_marks_and_nowhere_else(tmp_path, name):
     text = f"before\n<!-- {name}: python -m mvit.card -->\nold\n<!-- /{name} -->\nafter\n"
     made = with_tables(text, tmp_path)
@@ -139,4 +139,4 @@ def test_another_network_that_was_trained_here_has_its_accuracy_in_the_column_of
     (tmp_path / "resnet" / "evaluation.json").write_text("{}")
     table = figures(tmp_path)
     assert f"| ResNet-50, measured{columns}| 23.50 M | 167.0 | 100 |" in table
-    assert "| quoted, measured | not trained here |  | | 23.50 M" in table
+    assert "| quoted, measured | not measured |  | | 23.50 M" in table

@@ -71,7 +71,7 @@ CAT, DOG, SHIP = 3, 5, 8
 
 def test_a_cell_shows_its_pictures_and_no_others(evaluated):
     answer = show_chosen(chosen([CAT, SHIP]), evaluated)
-    assert "cat taken for ship, 3 pictures" in answer and "Found here: 3." in answer
+    assert "cat taken for ship, 3 pictures, by the weights " in answer and "Found here: 3." in answer
     assert sorted(re.findall(r"alt='(.*?)'", answer)) == ["ship0.png", "ship1.png", "ship2.png"]
     shares = [float(share) for share in re.findall(r"<figcaption>([\d.]+)%", answer)]
     assert shares == sorted(shares, reverse=True)
