@@ -106,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
         result = run(options.checkpoint, variants, list(map(torch.device, devices)),
                      tuple(options.against), options.rounds, progress=show_progress,
                      quick=options.quick, limit=options.seconds)
-    except (CheckpointError, UnavailableError, RuntimeError) as error:
+    except (CheckpointError, UnavailableError, RuntimeError, AssertionError) as error:
         print(str(error).splitlines()[0], file=sys.stderr)
         return 2
     write_json(options.output, result)

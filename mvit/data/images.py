@@ -29,6 +29,7 @@ JPEG_SUFFIXES = {".jfif", ".jpe", ".jpeg", ".jpg"}
 CANONICAL = "CIFAR-10 test split, canonical pixels"  # the names of splits that are that as a whole
 JPEG_COPY = "CIFAR-10 test split, JPEG copy"
 CIFAR10_SIZES = {"train": 50_000, "test": 10_000}
+MADE = "of all pictures"  # in the names of splits that were made
 TEST_SHARE = 0.2  # of the images, where there is no test/
 NO_PIXELS = 0  # in the place of an image's side
 EMPTY = np.zeros((0, 0, 3), np.uint8)
@@ -178,8 +179,9 @@ def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.
         lossless.append(Path(file).suffix.lower() in LOSSLESS_SUFFIXES)
     known = set(labels)
     if gone := [name for label, name in enumerate(classes) if label not in known]:
-        raise DataError(f"No picture can be read of the class {listed(gone)} in {folder}; the first file: "
-                        f"{next(f'{file}: {why}' for file, why in damaged.items() if file.startswith(str(folder)))}")
+        first = next(file for file, label in files if label not in known)
+        raise DataError(f"No picture can be read of the class {listed(gone)} in {folder}; the first file: {first}: "
+                        f"{damaged[first]}")
     whole = tuple(classes) == CIFAR10_CLASSES and len(images) == CIFAR10_SIZES[split]
     name = class_name(path.resolve().name)
     source = "CIFAR-10" if whole else f"folder {name}" if name == "CIFAR-10" else name  # only the whole is called that
@@ -274,7 +276,7 @@ def split_off(split: Split, folder: Path, share: float) -> tuple[Split, Split]:
     train, test = _part(split, torch.tensor(order), taken)
     note = (f"There is no test/: {share:.0%} of each class, {len(test):,} of {len(split):,} pictures, are kept for "
             "testing and not trained on (--test-share).")
-    train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {of_all:.0%} of all pictures"))
+    train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {of_all:.0%} {MADE}"))
                    for name, of_all, part in (("train", 1 - share, train), ("test", share, test)))
     return replace(train, notes=(note,)), test
 

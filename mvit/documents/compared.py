@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mvit.documents.rendering import render
+from mvit.evaluation.accuracy import wilson_interval
 from mvit.storage.files import read_json
 from mvit.storage.formats import Epoch, RivalSpeed
 from mvit.storage.records import Records
@@ -20,21 +21,23 @@ def compared(checkpoints: Path) -> str:
     speed: RivalSpeed | None = read_json(checkpoints / "compared" / "training_speed.json")
     speeds = speed["images_per_second"] if speed else {}
     ours = Records.read(checkpoints / OUR_FOLDER)
+    split = ours.evaluation["split"] if ours.evaluation else ""
     epochs, rows = len(ours.history), []
     for folder in ([checkpoints / OUR_FOLDER, *folders] if folders else []):
         name, records = folder.relative_to(checkpoints).as_posix(), Records.read(folder)
         recipe = records.run["settings"]["recipe"] if records.run else OUR_FOLDER
-        if not records.evaluation or (recipe, records.watched) != (OUR_FOLDER, "test"):
+        its = records.evaluation
+        schedule = records.run["settings"]["schedule"] if records.run else "constant"
+        if not its or (recipe, schedule, records.watched, its["split"]) != (OUR_FOLDER, "constant", "test", split):
             continue
         ratio = speeds[name] / speeds[OUR_FOLDER] if name in speeds else None
         # At the recipe's constant learning rate a run of fewer epochs is the beginning of a longer one.
-        as_long = len(records.history) == epochs
+        accuracy = records.history[epochs - 1]["test_accuracy"] if len(records.history) >= epochs else None
         rows.append({"name": "ours" if name == OUR_FOLDER else Path(name).name, "epochs": len(records.history),
-                     "accuracy": records.evaluation["accuracy"] if as_long else None,
-                     "interval": records.evaluation["accuracy_interval_95"], "speed": speeds.get(name), "ratio": ratio,
+                     "accuracy": accuracy, "speed": speeds.get(name), "ratio": ratio,
+                     "interval": wilson_interval(round((accuracy or 0) * its["images"]), its["images"]),
                      "then": _after(records.history, epochs * ratio) if ratio else ""})
-    return render("compared_networks.md", rows=rows, epochs=epochs, speed=speed,
-                  split=ours.evaluation["split"] if ours.evaluation else "")
+    return render("compared_networks.md", rows=rows, epochs=epochs, speed=speed, split=split)
 
 
 def _after(history: list[Epoch], epochs: float) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mvit.data.images import DataError, Split, hold_out, load_split, load_train_and_test
+from mvit.data.images import MADE, DataError, Split, hold_out, load_split, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.model import MobileViT
 from mvit.storage.records import Records
@@ -19,19 +19,37 @@ def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> S
     Raises:
         DataError: they cannot be had, or are of other classes.
     """
-    reading = Records.read(Path(checkpoint)).reading
-    return with_classes_of(model, load_split(data, "test", model.config.image_size, **reading))
+    records = Records.read(Path(checkpoint))
+    check_draw(records)
+    return with_classes_of(model, load_split(data, "test", model.config.image_size, **records.reading))
+
+
+def check_draw(records: Records) -> None:
+    """Raise a DataError where a run made its test split as no run does any more, since it has trained on most of what
+    would be taken for it now."""
+    made = records.evaluation and MADE in records.evaluation["split"]
+    if made and records.run and records.fingerprint is None:
+        raise DataError("This run drew its test pictures as an earlier version of this program did, and trained on "
+                        "most of those that would be taken for them now. Train again.")
 
 
 def images_of_run(checkpoint: str | Path, model: MobileViT, data: str | None) -> tuple[Split, Split | None, Split]:
-    """Those that it trained on, those that it held out, if any, and those that it tested on, as :func:`test_images`."""
+    """Those that it trained on, those that it held out, if any, and those that it tested on, as :func:`test_images`.
+
+    Raises:
+        DataError: also where pictures were added, changed or removed since.
+    """
     records = Records.read(Path(checkpoint))
-    train, test = (with_classes_of(model, split) for split in
-                   load_train_and_test(data, model.config.image_size, **records.reading))
-    count = records.run["settings"].get("validation") if records.run else 0
-    if not count:
-        return train, None, test
-    try:
-        return *hold_out(train, count), test
-    except ValueError as error:
-        raise DataError(f"These are not the images of the run, which held out {count:,}: {error}.") from error
+    check_draw(records)
+    train, test = load_train_and_test(data, model.config.image_size, **records.reading)
+    count, held_out = records.run["settings"].get("validation") if records.run else 0, None
+    if count:
+        try:
+            train, held_out = hold_out(train, count)
+        except ValueError as error:
+            raise DataError(f"These are not the images of the run, which held out {count:,}: {error}.") from error
+    if records.fingerprint not in (None, train.fingerprint()):
+        raise DataError("These are not the images that the run trained on: pictures were added, changed or removed "
+                        "since, or it is another folder. Train again, or give the folder as it was.")
+    return (with_classes_of(model, train), with_classes_of(model, held_out) if held_out else None,
+            with_classes_of(model, test))

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -62,8 +61,6 @@ def predict(model: MobileViT, files: Iterable[str], top: int = 1, batch_size: in
 
 
 def _read(reader: Reader, file: str, size: int) -> Image.Image | PictureError:
-    if os.path.exists(file) and not os.path.isfile(file):
-        return PictureError("This is no file.")  # a named pipe would be waited for
     try:
         return reader(file, size)
     except PictureError as error:

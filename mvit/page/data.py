@@ -6,6 +6,7 @@ from typing import Any
 
 from mvit.data.images import DataError, Split, hold_out, list_split
 from mvit.evaluation.accuracy import with_classes_of
+from mvit.evaluation.images import check_draw
 from mvit.page.checkpoints import folder_of, usable
 from mvit.page.crowd import made_once
 from mvit.storage.files import version
@@ -37,6 +38,7 @@ def _evaluated_pictures(checkpoint: str, _version: tuple, folder: Path) -> Split
     model, records = usable(checkpoint).model, Records.read(folder_of(checkpoint))
     held_out = next(reversed(records.evaluations), "") == "validation"
     try:
+        check_draw(records)
         evaluation: Any = records.evaluation or {}  # people put files there
         expected = [sum(row) for row in evaluation["confusion_matrix"]]
         pictures = list_split(folder, "train" if held_out else "test", **records.reading)

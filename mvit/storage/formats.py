@@ -82,11 +82,13 @@ Epoch = dict[str, Any]
 
 
 class About(TypedDict):
-    """What was typed for a run, its settings by name, and the same of the runs that it builds on, by folder."""
+    """What was typed for a run, its settings by name, the same of the runs that it builds on, by folder, and a checksum
+    of its training images; early records lack the last two."""
 
     command: str
     settings: dict[str, Any]
     earlier: NotRequired[dict[str, "About | None"]]
+    fingerprint: NotRequired[int]
 
 
 # --------------------------------------------------------------------------- benchmark.json

@@ -80,6 +80,11 @@ class Records:
         settings = self.run["settings"] if self.run else {}
         return {name: settings[name] for name in ("test_share", "skip_damaged") if name in settings}
 
+    @property
+    def fingerprint(self) -> int | None:
+        """Of the training images (:meth:`mvit.data.images.Split.fingerprint`); early records have none."""
+        return self.run.get("fingerprint") if self.run else None
+
     def write(self, folder: Path) -> None:
         """Write each part that there is into a folder."""
         *others, counts = self.evaluations

@@ -119,11 +119,16 @@ def begin_with(network: Network, settings: Settings, train: Split, watched: Spli
         weights |= {name: weight for name, weight in network.state_dict().items() if name.startswith(last)}
     network.load_state_dict(weights)
     same_classes = earlier.config.class_names == network.config.class_names
-    same_images = mean_and_std(train) == (earlier.config.mean, earlier.config.std)
+    its = Records.read(folder).fingerprint
+    same_images = (mean_and_std(train) == (earlier.config.mean, earlier.config.std) if its is None else
+                   its == train.fingerprint())
     # Of the same classes with images held out, the earlier run may have been trained on these: it is to be shown.
     if not same_classes or not (same_images or settings.validation):
         return []
     check_watched("checkpoint", folder, watched)
+    if its is not None and not same_images:
+        raise TrainingError(f"The checkpoint in {folder} was trained on other images than these, perhaps on some that "
+                            "are held out now: go on without --validation, or train from nothing.")
     history = Records.read(folder).history
     if not history:
         raise TrainingError(f"The checkpoint in {settings.weights} has no history.json of its training.")

@@ -1,6 +1,5 @@
 """A run as people watch it: TensorBoard's event files, beside the plain line an epoch and ``history.json``."""
 
-from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,14 +29,12 @@ def need_tensorboard() -> None:
                             "tensorboard.") from error
 
 
-def open_log(checkpoint: Path, goes_on: bool) -> "SummaryWriter":
-    """What writes into a run's folder below ``runs/tensorboard``: its checkpoint's name, and when it was begun."""
+def open_log(checkpoint: Path, begun: str) -> "SummaryWriter":
+    """What writes into a run's folder below ``runs/tensorboard``: its checkpoint's name, and when it was begun; of a
+    run that goes on the same as before."""
     from torch.utils.tensorboard import SummaryWriter
 
-    runs = LOGS / checkpoint.name
-    earlier = sorted(runs.iterdir()) if goes_on and runs.is_dir() else []
-    folder = earlier[-1] if earlier else runs / datetime.now().strftime("%Y-%m-%d-%H-%M-%S")
-    return SummaryWriter(folder)
+    return SummaryWriter(LOGS / checkpoint.name / begun)
 
 
 def log_epoch(writer: "SummaryWriter", record: Epoch, network: Network, watched: Split) -> None:

@@ -73,7 +73,7 @@ def try_out(network: Network, train: Split, settings: Settings) -> None:
     try:
         with torch.no_grad():
             finite = copy.deepcopy(network).train()(network.normalize(images)).isfinite().all()
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, AssertionError) as error:  # the last: torchvision's and timm's transformers
         raise TrainingError(f"This network cannot take a step of {len(images)} image(s) ({error}): try another "
                             "--batch-size or --model.") from error
     if not finite:

@@ -104,8 +104,7 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     place = Place(checkpoint, folder, device, processes)
     with taken(checkpoint, folder) if processes.first else nullcontext():
         try:
-            begun = go_on(place, data) if resume else start(place, settings, data, command)
-            carry_out(begun, open_log(checkpoint, resume) if log and processes.first else None)
+            carry_out(go_on(place, data) if resume else start(place, settings, data, command), log)
             processes.leave()
         except (OSError, RuntimeError) as error:
             cause = cause_outside(error)
@@ -115,9 +114,10 @@ def run(settings: Settings, data: str | None, output: Path | None, device: torch
     return checkpoint
 
 
-def carry_out(begun: Run, writer: "SummaryWriter | None") -> None:
-    """The epochs that are left, and the checkpoint."""
-    train_epochs(begun, writer)
+def carry_out(begun: Run, log: bool) -> None:
+    """The epochs that are left, and the checkpoint. Nobody else holds the run: it is gone when this returns."""
+    first = begun.place.processes.first
+    train_epochs(begun, open_log(begun.place.checkpoint, begun.state.begun) if log and first else None)
     finish(begun)
 
 

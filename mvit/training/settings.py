@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from mvit.networks.registry import checkpoint_name
 from mvit.networks.sizes import SIZES
 from mvit.networks.stems import STEMS
+from mvit.storage.files import CHECKPOINTS
 from mvit.training.optimizers import OPTIMIZERS
 from mvit.training.schedule import SCHEDULES
 
@@ -141,6 +143,13 @@ class Settings:
         return "validation" if self.validation else "test"
 
 
+def shipped(name: str) -> str:
+    """The folder of shipped weights; from the project's folder without what lies above it, which is nobody's business.
+    """
+    folder = CHECKPOINTS / name
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
+
+
 # Compared in its card; but what RandAugment is worth in more than 20 epochs was not.
 STRONG = Settings(
     recipe="strong", epochs=150, optimizer="muon", learning_rate=8e-3, weight_decay=0.1, decay_all=False,
@@ -156,5 +165,5 @@ RECIPES: dict[str, Settings] = {
     # For few pictures of one's own. Chosen on five classes of CIFAR-10 at 50 images each, with weights trained on the
     # other five, by 2,000 other training images (two seeds): 63.4 %; with the body at a tenth of the rate 61.1 %, at
     # 0.3 times three times the rate 62.9 %, frozen for five epochs of these 62.2 %, frozen to the end 56.9 %.
-    "finetune": Settings(recipe="finetune", epochs=50, batch_size=32, schedule="cosine", weights="checkpoints/strong"),
+    "finetune": Settings(recipe="finetune", epochs=50, batch_size=32, schedule="cosine", weights=shipped("strong")),
 }

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mvit.storage.formats import About, Epoch, Evaluation
 from mvit.storage.records import Records
 from mvit.training.settings import Settings, TrainingError
 
-STATE_VERSION = 4  # of what resume.pt holds, and of the draws: a run ends as it began
+STATE_VERSION = 5  # of what resume.pt holds, and of the draws: a run ends as it began
 
 
 @dataclass
@@ -27,6 +28,7 @@ class State:
         taught_by: checksums of the teacher; None for none.
         before: the history of the weights that it began with, a record an epoch.
         earlier: what is known of the runs that it builds on (:func:`mvit.training.earlier.earlier_runs`).
+        begun: when, to the microsecond: a name for its log.
         history: its own, a record an epoch.
         learnt: the learner's state.
     """
@@ -38,6 +40,7 @@ class State:
     taught_by: list[int] | None
     before: list[Epoch]
     earlier: dict[str, About | None]
+    begun: str = field(default_factory=lambda: datetime.now().strftime("%Y-%m-%d-%H-%M-%S-%f"))
     history: list[Epoch] = field(default_factory=list)
     learnt: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -89,4 +92,5 @@ class State:
         """
         history = [{**record, "epoch": len(self.before) + record["epoch"]} for record in self.history]
         return Records([*self.before, *history], evaluations,
-                       {"command": self.command, "settings": asdict(self.settings), "earlier": self.earlier})
+                       {"command": self.command, "settings": asdict(self.settings), "earlier": self.earlier,
+                        "fingerprint": self.fingerprint})

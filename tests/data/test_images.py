@@ -112,7 +112,7 @@ def test_files_that_cannot_be_read_are_named_and_may_be_skipped(tmp_path):
     assert "12 file(s)" in train.notes[0]
     for file in (tmp_path / "train/b").iterdir():
         file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"No picture can be read of the class b .* This file is empty"):
+    with pytest.raises(DataError, match=r"No picture can be read of the class b .*/b/0.* This file is empty"):
         load_train_and_test(tmp_path, skip_damaged=True)
 
 

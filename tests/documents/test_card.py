@@ -139,4 +139,4 @@ def test_another_network_that_was_trained_here_has_its_accuracy_in_the_column_of
     (tmp_path / "resnet" / "evaluation.json").write_text("{}")
     table = figures(tmp_path)
     assert f"| ResNet-50, measured{columns}| 23.50 M | 167.0 | 100 |" in table
-    assert "| quoted, measured | not measured |  | | 23.50 M" in table
+    assert "| quoted, measured | not trained here, or not for as long |  | | 23.50 M" in table

@@ -7,11 +7,11 @@ from mvit.documents.compared import compared
 SPLIT = "test split"
 
 
-def records(folder, accuracies):
+def records(folder, accuracies, split=SPLIT):
     folder.mkdir(parents=True)
     (folder / "history.json").write_text(json.dumps([{"test_accuracy": accuracy} for accuracy in accuracies]))
     (folder / "evaluation.json").write_text(json.dumps(
-        {"split": SPLIT, "images": 100, "accuracy": accuracies[-1], "accuracy_interval_95": [0.1, 0.9]}))
+        {"split": split, "images": 100, "accuracy": accuracies[-1], "accuracy_interval_95": [0.1, 0.9]}))
 
 
 def test_equal_epochs_and_equal_time(tmp_path):
@@ -21,14 +21,18 @@ def test_equal_epochs_and_equal_time(tmp_path):
     records(tmp_path / "compared" / "slower", [0.5, 0.5, 0.5, 0.6])
     records(tmp_path / "compared" / "fast", [0.5, 0.5, 0.5, 0.7])
     records(tmp_path / "compared" / "begun", [0.55, 0.65])  # the same constant learning rate
-    assert "| slow | 50.00% (10.0% to 90.0%) |  |  |" in compared(tmp_path)
+    records(tmp_path / "compared" / "longer", [0.1, 0.2, 0.3, 0.45, 0.9])
+    records(tmp_path / "compared" / "elsewhere", [0.9, 0.9, 0.9, 0.9], "another test split")
+    assert "| slow | 50.00% (40.4% to 59.6%) |  |  |" in compared(tmp_path)
+    assert "| longer | 45.00% (35.6% to 54.8%) |  |  |" in compared(tmp_path)
+    assert "elsewhere" not in compared(tmp_path)
     (tmp_path / "compared" / "training_speed.json").write_text(json.dumps(
         {"machine": "m", "threads": 2, "torch": "t", "date": "d", "images_per_second": {
             "reference": 100, "compared/slow": 60, "compared/slower": 20, "compared/fast": 200,
             "compared/begun": 40}}))
     table = compared(tmp_path)
-    assert "| ours | 40.00% (10.0% to 90.0%) | 100 (1.00 ×) | 40.00% (epoch 4) |" in table
-    assert "| slow | 50.00% (10.0% to 90.0%) | 60 (0.60 ×) | 25.00% (epoch 2) |" in table
+    assert "| ours | 40.00% (30.9% to 49.8%) | 100 (1.00 ×) | 40.00% (epoch 4) |" in table
+    assert "| slow | 50.00% (40.4% to 59.6%) | 60 (0.60 ×) | 25.00% (epoch 2) |" in table
     assert "| 20 (0.20 ×) | not yet an epoch |" in table
     assert "70.00% (epoch 4) and has time left |" in table
     assert "| begun | not known: it was trained for 2 | 40 (0.40 ×) | 55.00% (epoch 1) |" in table

@@ -19,7 +19,8 @@ def test_tables_are_up_to_date(file):
 
 
 def test_files_it_names_are_there():
-    for name in re.findall(r"\]\(([\w./-]+)\)", README):
+    for link, picture in re.findall(r'\]\(([\w./-]+)\)|src(?:set)?="([\w./-]+)"', README):
+        name = link or picture
         assert (ROOT / name).exists(), name
 
 

@@ -109,6 +109,16 @@ def test_what_cannot_be_trained_is_said(options, words, folder, tmp_path, capsys
     assert words in capsys.readouterr().err
 
 
+def test_a_network_for_larger_pictures_alone_is_refused_in_a_sentence(folder, tmp_path, monkeypatch, capsys):
+    class Larger(Small):
+        def forward(self, x):
+            raise AssertionError("Wrong image width! Expected 224")  # as torchvision's transformers do
+
+    monkeypatch.setattr(registry, "_of_library", lambda name, num_classes: Larger(num_classes))
+    assert train.main(["--network", "vit_b_32", "--data", str(folder), "--output", str(tmp_path / "run")]) == 2
+    assert "cannot take a step of 2 image(s) (Wrong image width! Expected 224)" in capsys.readouterr().err
+
+
 def test_a_network_that_answers_with_more_than_logits_is_refused(folder, tmp_path, monkeypatch, capsys):
     class Auxiliary(Small):
         def forward(self, x):

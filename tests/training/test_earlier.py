@@ -9,6 +9,9 @@ from safetensors.torch import load_file
 
 import train
 from mvit import MobileViT
+from mvit.data.images import DataError
+from mvit.evaluation.images import images_of_run
+from mvit.evaluation.images import test_images as evaluated
 from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
 
 
@@ -125,6 +128,33 @@ def test_the_body_learns_at_a_rate_of_its_own_once_it_is_not_frozen(other, finis
         before, after = (load_file(path / "model.safetensors") for path in (finished, output))
         changes.append((after["stem.0.weight"] - before["stem.0.weight"]).abs().mean().item())
     assert changes[0] > 20 * changes[1] > 0
+
+
+def test_held_out_images_that_weights_may_have_been_trained_on_are_refused(folder, tmp_path, capsys):
+    before, after = tmp_path / "before", tmp_path / folder.name
+    shutil.copytree(folder, after)
+    shutil.copy(folder / "test" / "red" / "01.jpg", after / "train" / "red" / "01.jpg")
+    options = ("--epochs", "1", "--validation", "12")
+    assert train.main(arguments(folder, before, *options)) == 0
+    assert train.main(arguments(after, tmp_path / "run", *options, "--weights", str(before))) == 2
+    assert "was trained on other images than these" in capsys.readouterr().err
+    assert train.main(arguments(folder, tmp_path / "run", *options, "--weights", str(before))) == 0
+    model = MobileViT.from_pretrained(before)
+    assert len(images_of_run(before, model, str(folder))[1]) == 12
+    with pytest.raises(DataError, match="These are not the images that the run trained on"):
+        images_of_run(before, model, str(after))
+
+
+def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made_now(folder, tmp_path):
+    mine = shutil.copytree(folder / "train", tmp_path / "mine")
+    assert train.main(arguments(mine, tmp_path / "run", "--epochs", "1")) == 0
+    model = MobileViT.from_pretrained(tmp_path / "run")
+    assert len(evaluated(tmp_path / "run", model, str(mine))) == 18
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    del about["fingerprint"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    with pytest.raises(DataError, match="as an earlier version of this program did"):
+        evaluated(tmp_path / "run", model, str(mine))
 
 
 def test_images_of_the_same_classes_are_fine_tuned_on_with_the_last_layer_as_it_is(folder, finished, tmp_path):

@@ -1,5 +1,6 @@
 """A run: what it leaves, and that each setting does what it says."""
 
+import gc
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ from mvit.evaluation import accuracy as evaluate
 from mvit.inference.classifier import Classifier
 from mvit.training import log, output
 from mvit.training import run as training
+from mvit.training.processes import Processes
 from mvit.training.report import in_words
 from mvit.training.state import State
 from tests.training.runs import arguments, stop_before_the_first_epoch
@@ -188,12 +190,34 @@ def test_a_run_can_be_watched_in_tensorboard(folder, tmp_path, monkeypatch, caps
     assert "left" in capsys.readouterr().out.split("epoch   1/2")[1].splitlines()[0]
 
 
+def test_nothing_holds_a_run_when_its_processes_part(folder, tmp_path, monkeypatch):
+    """What DistributedDataParallel holds would end a process in an abort."""
+    held = []
+
+    def leave(self):
+        gc.collect()
+        held.append(sum(type(thing) is training.Run for thing in gc.get_objects()))
+
+    monkeypatch.setattr(Processes, "leave", leave)
+    assert train.main(arguments(folder, tmp_path / "run", "--epochs", "1")) == 0
+    assert held == [0]
+
+
 def test_a_run_that_is_refused_leaves_no_log(folder, tmp_path, monkeypatch):
     pytest.importorskip("tensorboard")
     monkeypatch.setattr(log, "LOGS", tmp_path / "logs")
     for data, mine, *more in ((tmp_path / "nowhere", tmp_path / "mine"), (folder, tmp_path / "mine", "--resume")):
         assert train.main(arguments(data, mine, "--log", "tensorboard", *more)) == 2
     assert not (tmp_path / "logs").exists()
+
+
+def test_runs_of_one_name_have_logs_of_their_own(folder, tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(log, "LOGS", tmp_path / "logs")
+    stop_before_the_first_epoch(monkeypatch, folder, tmp_path / "a" / "mine")  # without a log
+    assert train.main(arguments(folder, tmp_path / "b" / "mine", "--epochs", "1", "--log", "tensorboard")) == 0
+    assert train.main(arguments(folder, tmp_path / "a" / "mine", "--log", "tensorboard", "--resume")) == 0
+    assert len(list((tmp_path / "logs" / "mine").iterdir())) == 2
 
 
 def test_without_tensorboard_it_is_said_before_anything_is_read(tmp_path, monkeypatch, capsys):
