@@ -18,6 +18,7 @@ from mvit.page.uploads import UNFIT
 from mvit.storage.files import version
 from mvit.storage.records import read_costs
 
+LARGEST_DRAWN = 128  # pixels a side: beyond, there are too many tokens for a browser to draw
 YOURS = "yours"  # in the address, in the place of an example's name
 
 
@@ -30,6 +31,9 @@ def described(pixels: str, checkpoint: str) -> str:
 def _described(pixels: str, checkpoint: str, _version: tuple) -> str:
     classifier = usable(checkpoint)
     size = classifier.model.config.image_size
+    if size > LARGEST_DRAWN:
+        return json.dumps({"words": f"This network sees {size} × {size} pixels; the drawing is for at most "
+                                    f"{LARGEST_DRAWN}."})
     shown = examples(checkpoint).pictures
     example = next((each.name for each in shown if each.pixels == pixels), YOURS)
     folder = folder_of(checkpoint)
@@ -72,11 +76,15 @@ def link(example: str, checkpoint: str) -> dict[str, str | None]:
             "weights": None if checkpoint == next(iter(offered())) else checkpoint}
 
 
-def choose(event: gr.EventData) -> tuple[Any, Any]:
-    """What somebody chose in the drawing, or went back to in the browser; what there is not changes nothing."""
-    weights = weights_named(event._data["weights"])
-    pixels = example_named(event._data["example"], weights) if weights else None
-    return pixels or gr.skip(), weights or gr.skip()
+def choose(event: gr.EventData, checkpoint: str) -> tuple[Any, Any]:
+    """What somebody chose in the drawing, or went back to in the browser; what there is not changes nothing.
+
+    An example is chosen for the weights of that moment, which may not be drawn yet.
+    """
+    chosen = event._data
+    weights = weights_named(chosen["weights"]) if "weights" in chosen else checkpoint
+    pixels = example_named(chosen["example"], weights) if weights else None
+    return pixels or gr.skip(), weights if weights and "weights" in chosen else gr.skip()
 
 
 def own_picture(file: str, checkpoint: str) -> str:
@@ -89,7 +97,7 @@ def unfold_tab(tab: gr.Tab, pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None
     drawing = network_drawing(None, experiment, own="#own-picture")
     own = gr.UploadButton("A picture of your own", file_types=["image"], size="sm", elem_id="own-picture")
     own.upload(own_picture, [own, checkpoint], pixels, **LAST)
-    drawing.choose(choose, None, [pixels, checkpoint], **LAST)
+    drawing.choose(choose, checkpoint, [pixels, checkpoint], **LAST)
     # What the drawing is to show, which follows the subject while the tab is open; described when it changes.
     subject, wanted = [pixels, checkpoint], gr.Textbox("", visible=False)
     tab.select(None, subject, wanted, js="(...subject) => mvit.subject(...subject)", api_visibility="private")

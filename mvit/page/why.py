@@ -59,6 +59,8 @@ def explain_answer(confidences: dict[str, float] | None, pixels: str, checkpoint
         return gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip(), gr.skip()
     name = max(confidences, key=confidences.__getitem__)
     names = list(usable(checkpoint).model.config.class_names)
+    if name not in names:  # other weights have been chosen meanwhile, whose own answer follows
+        return tuple(gr.skip() for _ in range(5))
     return gr.Column(visible=True), gr.Dropdown(names, value=name), *explain_class(name, pixels, checkpoint)
 
 

@@ -1,5 +1,6 @@
 // The address says what is chosen: the tab, the example, the weights, and the state of the drawing. Back goes back.
 
+const YOURS = 'yours'  // stands for a picture of one's own
 const STATE = ['block', 'layer', 'head', 'token', 'walk']
 
 Object.assign(window.mvit, {
@@ -20,15 +21,16 @@ Object.assign(window.mvit, {
         this.say()
     },
 
-    // A new entry in the browser's history, if something has changed; what is not drawn yet stays as it is there.
-    say() {
+    // A new entry in the browser's history, if something has changed, or none where an entry is only made complete; what
+    // is not drawn yet stays as it is there.
+    say({complete = false} = {}) {
         if (!this.following || !this.tab) return
         const address = new URL(location), parts = address.searchParams, state = new URLSearchParams(drawn()?.state)
         const said = {tab: this.tab, ...this.link}
         if (this.tab !== 'unfold' || drawn()?.model)
             for (const name of STATE) said[name] = this.tab === 'unfold' ? state.get(name) : null
         for (const [name, value] of Object.entries(said)) value ? parts.set(name, value) : parts.delete(name)
-        if (address.href !== location.href) history.pushState(null, '', address)
+        if (address.href !== location.href) history[complete ? 'replaceState' : 'pushState'](null, '', address)
     },
 })
 
@@ -41,17 +43,18 @@ function drawn() {
     return document.querySelector('.network-drawing')?.drawing
 }
 
-document.addEventListener('drawing:state', ({detail: {link}}) => {
+document.addEventListener('drawing:state', ({detail: {link, first}}) => {
     window.mvit.link = {...link}
-    window.mvit.say()
+    window.mvit.say({complete: first})
 })
 
 window.addEventListener('popstate', () => {
     const {mvit} = window, before = mvit.link, {example, weights} = named()
-    const same = before.example === example && before.weights === weights
+    const own = example === YOURS  // which nobody keeps: the one that is there stays
+    const same = (own || before.example === example) && before.weights === weights
     if (!same && !drawn()) return location.reload()  // which restores all
     mvit.tab = new URLSearchParams(location.search).get('tab') ?? 'classify'
-    mvit.link = {example, weights}
+    mvit.link = {example: own ? before.example : example, weights}
     document.querySelector(`button[role=tab][data-tab-id="${mvit.tab}"]`)?.click()
     if (same && drawn()) drawn().state = location.search
     if (same) return

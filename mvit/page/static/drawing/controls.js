@@ -66,7 +66,7 @@ export function mapControls(model, state, choose) {
     const range = html('input', {type: 'range', min: 0, max: most, value: state.channel, disabled: !most,
         'aria-label': 'Channel; 0 is the L2 norm of all', input: () => {
             output.textContent = says(Number(range.value))
-            choose({channel: Number(range.value), face: state.face}, {silent: true})
+            choose({channel: Number(range.value)}, {silent: true})
         }})
     const element = html('div', {class: 'map-controls'},
         html('label', {class: 'range'}, html('span', {}, 'Feature maps show'), range, output))

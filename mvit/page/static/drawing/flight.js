@@ -58,10 +58,11 @@ export class Flight {
 
     async play() {
         this.show(0)
-        await this.flyTo(1)
-        const landed = this.running
+        const flown = this.flyTo(1), mine = this.running
+        await flown
+        if (mine !== this.running) return  // somebody has stopped it
         await new Promise(resolve => setTimeout(resolve, 500))
-        if (landed === this.running) await this.flyTo(2)
+        if (mine === this.running) await this.flyTo(2)
     }
 
     // In about a second; at once for whoever wants no motion, or when it is not the next stop.

@@ -4,12 +4,14 @@ import {svg, text, set, linesOf} from './elements.js'
 import {css, number, percent, valueScale} from './colours.js'
 import {indexOfLargest} from './data.js'
 
-// The pair that is asked for, and a sentence about it; if none is asked for, the query and the key it gives most to.
+// The pair that is asked for, and a sentence about it; if none is asked for, the query and the key it gives most to. Of
+// the mean over heads, in the head that gives most.
 export function pairOf({block, layer}, query, head, wanted) {
-    const {p, n} = block.tokenAt(...query), weights = layer.weights(p, n, head)
+    const {p, n} = block.tokenAt(...query)
     const other = wanted && block.tokenAt(...wanted), elsewhere = Boolean(other && other.p !== p)
-    const key = other && !elsewhere ? other.n : indexOfLargest(weights)
-    if (head < 0) head = indexOfLargest(Array.from({length: layer.heads}, (_, h) => layer.weights(p, n, h)[key]))
+    const keyIn = h => other && !elsewhere ? other.n : indexOfLargest(layer.weights(p, n, h))
+    if (head < 0) head = indexOfLargest(Array.from({length: layer.heads}, (_, h) => layer.weights(p, n, h)[keyIn(h)]))
+    const key = keyIn(head)
     const pair = layer.pair(p, n, key, head), place = ([row, column]) => `row ${row + 1}, column ${column + 1}`
     const words = elsewhere
         ? `${capital(place(wanted))} is in another sequence: no key of the token in ${place(query)}.`

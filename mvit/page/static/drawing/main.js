@@ -53,15 +53,17 @@ class Drawing {
     load(description) {
         if (typeof description === 'string' && description) description = JSON.parse(description)
         if (!description?.stages) {
-            this.root.replaceChildren(html('p', {class: 'note'}, EMPTY))
+            this.root.replaceChildren(html('p', {class: 'note'}, description?.words ?? EMPTY))
+            this.description = this.model = null
             return
         }
-        const another = this.description && JSON.stringify(this.description.link) !== JSON.stringify(description.link)
+        const first = !this.description
+        const another = first || JSON.stringify(this.description.link) !== JSON.stringify(description.link)
         this.description = description
         this.model = decode(description)
         const pictures = description.examples ?? []
         this.examples = buildExamples(pictures, example => this.choose({
-            example: example === pictures[0].name ? null : example, weights: description.link.weights}), this.upload)
+            example: example === pictures[0].name ? null : example}), this.upload)
         this.steps = walkSteps(this.model)
         this.walk = buildWalk(this.steps, description.probes_measured_on, step => this.go(step))
         this.maps = mapControls(this.model, this.store.state, (changes, how) => this.store.change(changes, how))
@@ -76,10 +78,10 @@ class Drawing {
         this.store.state = possible(state, this.model)
         this.draw()
         this.experiment()
-        if (another) this.tell()
+        if (another) this.tell({first})
     }
 
-    // Another example or other weights, by name; null for those that the page begins with.
+    // Another example or other weights, by name; null for those that the page begins with. What is not named stays.
     choose(names) {
         this.trigger?.('choose', names)
     }
@@ -107,24 +109,24 @@ class Drawing {
         if ('block' in changes || 'layer' in changes) this.hovered = null
         if ('block' in changes && !('walk' in changes)) this.time = 1
         this.draw()
-        if ('experiment' in changes) this.experiment()
+        this.experiment()  // the changes may be of what it was made in
         if (!silent) this.tell()
     }
 
     // Whoever keeps the address hears of it.
-    tell() {
+    tell({first = false} = {}) {
         this.root.dispatchEvent(new CustomEvent('drawing:state', {bubbles: true, detail: {
-            state: this.state, link: this.description.link}}))
+            state: this.state, link: this.description.link, first}}))
     }
 
     // The block that is opened, at its last layer, where most is to be seen.
     openBlock(block) {
         const layer = block === null ? 0 : this.model.blocks[block].layers.length - 1
-        this.store.change({block, layer, head: -1, pins: [], panel: 'attention'})
+        this.store.change({block, layer, head: -1, pins: [], panel: 'attention', quiet: false})
     }
 
     go(step) {
-        if (step === null) return this.store.change({walk: null})
+        if (step === null) return this.store.change({walk: null, quiet: false})
         const {state, time = 1, from = time} = this.steps[step]
         this.time = from
         this.store.change({...state, walk: step})
@@ -139,9 +141,9 @@ class Drawing {
 
     draw() {
         const width = this.root.clientWidth, state = this.store.state = possible(this.store.state, this.model)
-        if (!width) return  // its tab is not open
-        const focused = document.activeElement?.closest?.('[data-key]')?.dataset.key
         this.drawnWidth = width
+        if (!width) return  // its tab is not open; it is drawn when it is
+        const focused = document.activeElement?.closest?.('[data-key]')?.dataset.key
         this.walk.sync(state.walk)
         this.maps.sync(state)
         const open = state.block !== null

@@ -1,6 +1,7 @@
 // The drawing as a file: SVG with its styles written in, PNG, or a page of its own that needs no network.
 
 import {html} from './elements.js'
+import {FIRST} from './state.js'
 
 const WRITTEN = {  // the styles that a file needs, and what they are by themselves
     fill: 'rgb(0, 0, 0)', stroke: 'none', 'stroke-width': '1px', 'stroke-dasharray': 'none', opacity: '1',
@@ -74,7 +75,7 @@ export function saving(drawing) {
     const button = (words, click) => html('button', {type: 'button', class: 'plain', click}, words)
     const paper = () => getComputedStyle(drawing.root).getPropertyValue('--paper').trim() || '#fff'
     const svgText = () => asSVG(drawing.svg, paper())
-    const whole = () => asPage(drawing.description, drawing.store.state)
+    const whole = () => asPage(drawing.description, {...drawing.store.state, experiment: FIRST.experiment})
     const link = async () => { said.textContent = await copied(drawing.description) }
     const said = html('span', {class: 'note', role: 'status'})
     return html('section', {class: 'saving', 'aria-label': 'Undo, link, save'},
