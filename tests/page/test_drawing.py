@@ -117,6 +117,48 @@ def test_every_weight_is_the_attention_s_to_a_thousandth(page, classifier, seen)
             assert torch.allclose(torch.tensor(layer), weights[0], atol=1e-3)
 
 
+def test_where_the_mean_is_shown_the_formula_has_the_largest_weight_of_all_heads(page):
+    for block in (1, 2, 3):
+        chosen(page, f"block={block}")
+        said, largest = in_drawing(page, """(() => {
+            const {block, layer} = drawing.scene, said = [], largest = []
+            for (let row = 0; row < block.rows; row++) for (let column = 0; column < block.columns; column++) {
+                const {p, n} = block.tokenAt(row, column)
+                said.push(networkDrawing.modules.formula.pairOf(drawing.scene, [row, column], -1, null).pair.weight)
+                largest.push(Math.max(...Array.from({length: layer.heads}, (_, h) =>
+                    Math.max(...layer.weights(p, n, h)))))
+            }
+            return [said, largest]
+        })()""")
+        assert said == pytest.approx(largest, abs=1e-6)
+
+
+def test_a_channel_is_chosen_without_another_look_of_the_tokens(page):
+    chosen(page, LAST)
+    page.get_by_role("button", name="Tokens as values").click()
+    page.get_by_label("Channel; 0 is the L2 norm of all").fill("5")
+    assert in_drawing(page, "[drawing.store.state.face, drawing.store.state.channel]") == ["values", 5]
+
+
+def test_play_ends_where_somebody_stops_it(page):
+    chosen(page, LAST)
+    page.get_by_role("button", name="Play unfolding and folding").click()
+    page.wait_for_timeout(200)
+    in_drawing(page, "(drawing.flight.stop(), drawing.flight.show(0.3))")
+    page.wait_for_timeout(2500)
+    assert in_drawing(page, "drawing.flight.time") == 0.3
+    in_drawing(page, "drawing.flight.show(1)")
+
+
+def test_what_comes_while_the_tab_is_hidden_is_drawn_when_it_is_opened(page):
+    chosen(page, LAST)
+    page.evaluate(f"document.querySelector('{ROOT}').style.display = 'none'")
+    page.wait_for_timeout(200)
+    chosen(page, "block=2")
+    page.evaluate(f"document.querySelector('{ROOT}').style.display = ''")
+    page.wait_for_function(f"document.querySelector('{ROOT}').drawing.scene.block.number === 2")
+
+
 def test_a_hover_shows_the_token_s_weights_in_numbers_colours_and_arcs(page, classifier, seen):
     chosen(page, f"{LAST}&head=2")
     block = attention(classifier.model, classifier.model.normalize(as_pixels(seen)))[2]
@@ -323,6 +365,15 @@ def test_an_experiment_gives_new_bars_beside_the_old_ones(page, classifier, seen
     page.locator(".the-picture ~ .covered").wait_for()
     page.get_by_role("button", name="Undo all experiments").click()
     page.locator(".bars-beside .bar-before").first.wait_for(state="detached")
+
+
+def test_an_experiment_ends_with_its_block(page):
+    chosen(page, LAST)
+    page.get_by_role("button", name="in all blocks").click()
+    page.wait_for_function(f"document.querySelector('{ROOT}').drawing.result")
+    page.keyboard.press("Escape")
+    page.wait_for_function(f"!document.querySelector('{ROOT}').drawing.result")
+    page.locator(".bar-before").first.wait_for(state="detached")
 
 
 def test_an_experiment_that_is_none_is_answered_in_words(classifier, seen):

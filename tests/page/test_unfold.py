@@ -2,14 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
+from mvit import MobileViT
 from mvit.data.pictures import load_picture
+from mvit.page import checkpoints
 from mvit.page.checkpoints import usable
 from mvit.page.pictures import pack
-from mvit.page.unfold import described, example_named, experiment, link, own_picture, weights_named
+from mvit.page.unfold import choose, described, example_named, experiment, link, own_picture, weights_named
 from tests.page.conftest import REFERENCE, SHIPPED, upload, wait_for_answer
 
 DRAWING = "document.querySelector('.network-drawing').drawing"
@@ -38,6 +42,33 @@ def test_the_drawing_shows_the_picture_that_was_classified_and_those_that_are_ch
     chooser.value.set_files(tmp_path / "mine.png")
     says(page, "frog")
     assert page.locator(".example[aria-pressed=true]").count() == 0
+
+
+def test_the_address_names_the_picture_once_it_is_drawn(page):
+    page.get_by_role("button", name="ship", exact=True).click()
+    wait_for_answer(page, "ship")
+    page.get_by_role("tab", name="Unfold").click()
+    says(page, "ship")
+    wait_for_address(page, "?tab=unfold&example=ship")
+    page.go_back()  # no entry of its own
+    page.wait_for_function("!location.search.includes('unfold')")
+
+
+def test_an_example_is_chosen_for_the_weights_of_that_moment():
+    def chosen(**names):
+        return choose(SimpleNamespace(_data=names), REFERENCE.name)
+
+    cat = example_named("cat", REFERENCE.name)
+    assert chosen(example="cat") == (cat, gr.skip())
+    assert chosen(example="cat", weights=None) == (cat, SHIPPED[0].name)
+    assert chosen(example="cat", weights="gone") == (gr.skip(), gr.skip())
+
+
+def test_a_network_of_too_many_tokens_is_not_drawn_and_that_is_said(tmp_path, tiny, monkeypatch, drawn):
+    MobileViT(replace(tiny, image_size=160)).save_pretrained(tmp_path / "large")
+    monkeypatch.setattr(checkpoints, "begun_with", [tmp_path / "large"])
+    said = json.loads(described(pack(load_picture(drawn["ship"])), "large"))
+    assert said == {"words": "This network sees 160 × 160 pixels; the drawing is for at most 128."}
 
 
 def test_a_picture_of_one_s_own_that_is_none_is_said_so(tmp_path):

@@ -36,6 +36,10 @@ def test_the_answer_is_explained_first_and_nothing_without_one(pixels):
         assert others == [gr.skip()] * 4
 
 
+def test_an_answer_of_weights_that_were_left_is_not_explained_by_others(pixels):
+    assert explain_answer({"rose": 0.8, "tulip": 0.2}, pixels, REFERENCE.name) == (gr.skip(),) * 5
+
+
 @pytest.mark.parametrize("name", ["wolf", None, 3, ["cat"], {"cat": 1}, "../cat"])
 def test_a_class_that_there_is_not_is_said_in_words(pixels, name):
     with pytest.raises(gr.Error, match="no such class"):
