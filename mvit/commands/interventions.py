@@ -9,12 +9,14 @@ from mvit.explain.interventions import as_table, measure
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.files import write_json
 from mvit.storage.records import INTERVENTIONS
+from mvit.training.processes import keep_freed_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = checkpoint_parser("interventions", f"Make a checkpoint's {INTERVENTIONS}: what it costs to make attention "
                                "uniform, to mute a head, or to cover a patch.")
     options = parser.parse_args(arguments)
+    keep_freed_memory()  # it is minutes of work with large maps
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
         costs = measure(model, test_images(options.checkpoint, model, options.data))
