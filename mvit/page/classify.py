@@ -12,7 +12,7 @@ from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import MOST_LOADED, of_classes, usable
 from mvit.page.events import LAST
-from mvit.page.examples import examples, examples_under
+from mvit.page.examples import example_instead, examples, examples_under
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
 from mvit.page.why import why_section
 
@@ -40,15 +40,16 @@ def confidences(file: str | None, checkpoint: str) -> dict[str, float]:
     return answer_to(file, checkpoint).confidences
 
 
-def show_answer(file: str | None, checkpoint: str) -> tuple:
+def show_answer(file: str | None, checkpoint: str, unfolded: str) -> tuple:
     """What the Classify tab shows of an uploaded file: confidences, what the network sees, and a remark on both.
 
-    Last the picture that was answered, packed, and the same for the Unfold tab, which keeps its own when there is no
-    new one. Without a file all is shown of the first example.
+    Last the picture that was answered, packed, and the same for the Unfold tab, which keeps its own (``unfolded``) when
+    there is no new one, unless that is an example of other weights. Without a file all is shown of the first example.
     """
     if not file:
         answer = usable(checkpoint)(load_picture(examples(checkpoint).pictures[0].file))
-        return answer.confidences, enlarge(answer.seen), WELCOME, pack(answer.seen), gr.skip()
+        return (answer.confidences, enlarge(answer.seen), WELCOME, pack(answer.seen),
+                example_instead(unfolded, checkpoint) or gr.skip())
     begin = time.perf_counter()
     try:
         answer = answer_to(file, checkpoint)
@@ -108,7 +109,7 @@ def compare(label: dict | None, pixels: str, checkpoint: str) -> str:
 
 def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
     """A picture in, the classes with their confidence out; what the network saw goes on to the other tabs."""
-    confidences_of_example, seen, words, packed, _ = show_answer(None, checkpoint.value)
+    confidences_of_example, seen, words, packed, _ = show_answer(None, checkpoint.value, pixels.value)
     answered_picture = gr.Textbox(packed, visible=False)
     with gr.Row():
         with gr.Column(elem_id="picture"):
@@ -125,7 +126,7 @@ def classify_tab(pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
                 with gr.Column(min_width=160):
                     verdict = gr.Markdown(words, elem_id="verdict")
             others = gr.HTML(compare(confidences_of_example, packed, checkpoint.value), elem_id="others")
-    answered = gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint],
+    answered = gr.on([picture.change, checkpoint.change], show_answer, [picture, checkpoint, pixels],
                      [label, shown, verdict, answered_picture, pixels], **{**LAST, "show_progress": "minimal"})
     answered.then(compare, [label, answered_picture, checkpoint], others, **LAST)
     why_section(answered, confidences_of_example, label, answered_picture, checkpoint)

@@ -12,7 +12,7 @@ import gradio as gr
 from mvit.data.examples import EXAMPLES, example_files
 from mvit.data.images import Split
 from mvit.data.pictures import PictureError, load_picture, to_network_size
-from mvit.page.checkpoints import folder_of, usable
+from mvit.page.checkpoints import folder_of, offered, usable
 from mvit.page.crowd import made_once
 from mvit.page.data import ANOTHER, NotAtHandError, at_hand, evaluated_pictures
 from mvit.page.events import AT_ONCE, LAST
@@ -47,6 +47,23 @@ def examples(checkpoint: str) -> Examples:
     """A picture of each class that the checkpoint was evaluated on, where these are at hand, else what is drawn of
     its classes and a photo of a tower."""
     return _examples(checkpoint, version(folder_of(checkpoint)), tuple(at_hand))
+
+
+def example_instead(pixels: str, checkpoint: str) -> str | None:
+    """The checkpoint's example for what other weights have as one: that of the same name, else its first; packed.
+
+    None where the pixels are an example of its own, or nobody's example, such as a visitor's picture.
+    """
+    own = examples(checkpoint).pictures
+    if any(each.pixels == pixels for each in own):
+        return None
+    for other in set(offered()) - {checkpoint}:
+        try:
+            name = next(each.name for each in examples(other).pictures if each.pixels == pixels)
+        except (gr.Error, StopIteration):
+            continue
+        return next((each.pixels for each in own if each.name == name), own[0].pixels)
+    return None
 
 
 @made_once(maxsize=16)

@@ -28,14 +28,14 @@ def test_most_examples_are_classified_rightly(drawn, checkpoint):
 
 def test_the_page_reports_a_bad_file_in_the_page(tmp_path):
     (tmp_path / "cat.png").write_text("not a cat")
-    label, shown, remark, _, pixels = show_answer(str(tmp_path / "cat.png"), REFERENCE.name)
+    label, shown, remark, _, pixels = show_answer(str(tmp_path / "cat.png"), REFERENCE.name, "")
     assert (label, shown) == (None, None)
     assert "not a picture" in remark
     assert pixels == gr.skip()  # the Unfold tab keeps its picture
 
 
 def test_without_a_picture_an_example_is_answered(drawn):
-    label, shown, remark, _, pixels = show_answer(None, REFERENCE.name)
+    label, shown, remark, _, pixels = show_answer(None, REFERENCE.name, "")
     assert label == load_classifier(REFERENCE)(load_picture(drawn["airplane"])).confidences
     assert shown.size == (320, 320)
     assert remark == WELCOME
@@ -54,7 +54,7 @@ def test_the_same_picture_by_all_weights(drawn):
 def test_the_page_reports_a_bad_checkpoint_in_the_page(drawn, checkpoint):
     folder = folder_of(checkpoint)
     (folder / "config.json").write_text("null")
-    label, _, remark, *_ = show_answer(str(drawn["tower"]), checkpoint)
+    label, _, remark, *_ = show_answer(str(drawn["tower"]), checkpoint, "")
     assert label is None
     assert "Cannot load weights" in remark
     assert str(folder) not in remark
@@ -89,7 +89,7 @@ def test_of_a_picture_that_looks_like_nothing_before_no_percentage_is_claimed():
 
 def test_the_tower_looks_like_nothing_that_the_strong_weights_were_trained_on(drawn):
     """The reference weights take it for a bird, and as familiar."""
-    label, _, words, *_ = show_answer(str(drawn["tower"]), SHIPPED[0].name)
+    label, _, words, *_ = show_answer(str(drawn["tower"]), SHIPPED[0].name, "")
     assert sum(label.values()) == pytest.approx(1, abs=1e-4)  # the answer stays
     assert "looks like nothing it was trained on" in words
     assert "it was right in" not in words

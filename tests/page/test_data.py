@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 import train
 from mvit import MobileViT
@@ -15,8 +16,9 @@ from mvit.inference.classifier import Classifier
 from mvit.page import checkpoints
 from mvit.page import data as page_data
 from mvit.page.data import evaluated_pictures
-from mvit.page.examples import chosen, examples, gallery
+from mvit.page.examples import chosen, example_instead, examples, gallery
 from mvit.page.mistakes import show_chosen
+from mvit.page.pictures import pack
 from mvit.storage.files import load_json, write_json
 from tests.page.conftest import REFERENCE
 from tests.page.test_mistakes import chosen as clicked
@@ -88,6 +90,14 @@ def test_without_pictures_of_its_classes_only_what_is_drawn_of_them_is_offered(t
     assert [each.name for each in shown.pictures] == expected
     assert words in shown.note
     assert "demo.py --data PATH`, the folder of their pictures, for one of each class" in shown.note
+
+
+def test_other_weights_example_gives_way_to_one_of_these(tiny_of):
+    theirs = {each.name: each.pixels for each in examples(REFERENCE.name).pictures}
+    mine = tiny_of(("cat", "cup"))
+    assert example_instead(theirs["cat"], mine) is None  # which these have as well
+    assert example_instead(theirs["ship"], mine) == theirs["cat"]
+    assert example_instead(pack(Image.new("RGB", (32, 32), "red")), mine) is None  # a visitor's
 
 
 def test_of_many_classes_some_have_an_example(tiny_of, folder, tmp_path, monkeypatch):
