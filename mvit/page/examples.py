@@ -12,7 +12,7 @@ import gradio as gr
 from mvit.data.examples import EXAMPLES, example_files
 from mvit.data.images import Split
 from mvit.data.pictures import PictureError, load_picture, to_network_size
-from mvit.page.checkpoints import folder_of, offered, usable
+from mvit.page.checkpoints import folder_of, usable
 from mvit.page.crowd import made_once
 from mvit.page.data import ANOTHER, NotAtHandError, at_hand, evaluated_pictures
 from mvit.page.events import AT_ONCE, LAST
@@ -54,16 +54,13 @@ def example_instead(pixels: str, checkpoint: str) -> str | None:
 
     None where the pixels are an example of its own, or nobody's example, such as a visitor's picture.
     """
-    own = examples(checkpoint).pictures
-    if any(each.pixels == pixels for each in own):
+    own, name = examples(checkpoint).pictures, _names.get(hash(pixels))
+    if name is None or any(each.pixels == pixels for each in own):
         return None
-    for other in set(offered()) - {checkpoint}:
-        try:
-            name = next(each.name for each in examples(other).pictures if each.pixels == pixels)
-        except (gr.Error, StopIteration):
-            continue
-        return next((each.pixels for each in own if each.name == name), own[0].pixels)
-    return None
+    return next((each.pixels for each in own if each.name == name), own[0].pixels)
+
+
+_names: dict[int, str] = {}  # of all examples that anybody was given, by the hash of their pixels
 
 
 @made_once(maxsize=16)
@@ -73,7 +70,9 @@ def _examples(checkpoint: str, _version: tuple, _at_hand: tuple) -> Examples:
         files, note = _of_each_class(evaluated_pictures(checkpoint))
     except NotAtHandError:
         files, note = _drawn(config.class_names)
-    return Examples([_example(name, file, config.image_size) for name, file in files.items()], note)
+    found = Examples([_example(name, file, config.image_size) for name, file in files.items()], note)
+    _names.update({hash(each.pixels): each.name for each in found.pictures})
+    return found
 
 
 def _of_each_class(pictures: Split) -> tuple[dict[str, str], str]:
