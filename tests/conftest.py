@@ -5,6 +5,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # workers with two threads each on two cores would wait for each other
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +29,26 @@ class StandIn(torch.nn.Module):
         return images.float()
 
 
-# Tests of some seconds each that share nothing: they come last, one by one, so that both workers end together.
+# Tests of some seconds each that share nothing: one by one.
 BY_THEMSELVES = ("/test_serving.py", "/test_processes.py", "/test_throughput.py")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that two workers end together: the page's tests, which one worker takes, then
+    those by themselves, then the others, small files last."""
+    def turn(item) -> int:
+        file = str(item.path)
+        return 1 if file.endswith(BY_THEMSELVES) else 0 if "/page/" in file else 2
+
+    in_file = Counter(item.path for item in items)
+    items.sort(key=lambda item: (turn(item), -in_file[item.path] * (turn(item) == 2)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """For ``-n 2``: a file's tests are one worker's, and so are all that share the page's server.
 
-    By marks of groups it could not be said: pytest-xdist 3.8 writes them where pytest 9.2 reads no more. What has the
-    most tests comes first.
+    By marks of groups it could not be said: pytest-xdist 3.8 writes them where pytest 9.2 reads no more.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -48,6 +59,7 @@ def pytest_xdist_make_scheduler(config, log):
                 return nodeid
             return "page" if "/page/" in file else file
 
+    config.option.loadscopereorder = False  # the order above
     return ByFile(config, log)
 
 

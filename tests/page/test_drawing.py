@@ -145,7 +145,7 @@ def test_play_ends_where_somebody_stops_it(page):
     page.get_by_role("button", name="Play unfolding and folding").click()
     page.wait_for_timeout(200)
     in_drawing(page, "(drawing.flight.stop(), drawing.flight.show(0.3))")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(1500)
     assert in_drawing(page, "drawing.flight.time") == 0.3
     in_drawing(page, "drawing.flight.show(1)")
 

@@ -1,34 +1,42 @@
 """A run that was stopped goes on, and ends as one that was not."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from contextlib import redirect_stdout
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import train
+from mvit.benchmark.processes import fresh_processes
 from mvit.training.processes import Processes
-from tests.training.runs import ROOT, arguments, stop_before_the_first_epoch
+from tests.training.runs import arguments, stop_before_the_first_epoch
 
 
-def kill_after(epochs, command, output):
-    """Start a run and kill it, as hard as can be, some time after it has reported these."""
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
-        for line in process.stdout:
-            if line.startswith(f"epoch   {epochs}/"):
-                time.sleep(0.02)
-                process.send_signal(signal.SIGKILL)
-                break
-        process.wait(60)
-        assert process.returncode == -signal.SIGKILL
+def kill_after(epochs, options, output, said):
+    """Start a run in a process of its own and kill it, as hard as can be, some time after it has reported these."""
+    said.touch()
+    process = fresh_processes("train").Process(target=write_down, args=(said, options))
+    process.start()
+    while f"\nepoch   {epochs}/" not in said.read_text():
+        assert process.is_alive(), said.read_text()
+        time.sleep(0.002)
+    time.sleep(0.02)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     assert (output / "run" / "resume.pt").exists()
+
+
+def write_down(said, options):
+    """A run whose lines go to a file."""
+    torch.set_num_threads(1)
+    with open(said, "w") as stream, redirect_stdout(stream):
+        train.main(options)
 
 
 @pytest.mark.parametrize("more", [[], ["--optimizer", "muon", "--ema", "0.9", "--schedule", "cosine", "--cutout", "8",
@@ -39,7 +47,7 @@ def test_a_killed_run_ends_with_the_same_weights(folder, finished, tmp_path, mor
     more = [str(finished) if option == "FINISHED" else option for option in more]
     finished, output = tmp_path / "finished", tmp_path / "killed"
     assert train.main(arguments(folder, finished, *more)) == 0
-    kill_after(1, [sys.executable, "train.py", *arguments(folder, output, *more)], output)
+    kill_after(1, arguments(folder, output, *more), output, tmp_path / "said")
     assert train.main(arguments(folder, output, *more)) == 2  # not silently anew
     assert train.main(["--output", str(output), "--device", "cpu", "--resume"]) == 0
     expected, weights = (load_file(path / "model.safetensors") for path in (finished, output))

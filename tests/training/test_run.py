@@ -151,23 +151,29 @@ def test_the_moving_average_is_what_is_shipped(folder, tmp_path):
     assert distances[1] < 0.2 * distances[0]  # it begins after the first step
 
 
-def last_train_loss(folder, output, *more):
-    """Of a run with these options."""
-    assert train.main(arguments(folder, output, *more)) == 0
-    return json.loads((output / "history.json").read_text())[-1]["train_loss"]
+@pytest.fixture
+def last_train_loss(folder, tmp_path, monkeypatch):
+    """Of a run with these options, which ends after its last epoch."""
+    def of(*more):
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "finish", lambda run: None)
+            output = tmp_path / "-".join(more)
+            assert train.main(arguments(folder, output, *more)) == 0
+        return json.loads((output / "run" / "history.json").read_text())[-1]["train_loss"]
+    return of
 
 
-def test_label_smoothing_costs(folder, tmp_path):
-    losses = [last_train_loss(folder, tmp_path / smoothing, "--label-smoothing", smoothing)
-              for smoothing in ("0", "0.5")]
+def test_label_smoothing_costs(last_train_loss):
+    losses = [last_train_loss("--label-smoothing", smoothing) for smoothing in ("0", "0.5")]
     assert losses[1] > losses[0] + 0.2
 
 
-def test_cutout_hides_what_is_learnt_from(folder, tmp_path):
-    means = [sum(last_train_loss(folder, tmp_path / f"{side} {seed}", "--cutout", side, "--seed", seed)
-                 for seed in "012") / 3 for side in ("0", "32")]
+def test_cutout_hides_what_is_learnt_from(last_train_loss, tmp_path):
+    means = [sum(last_train_loss("--cutout", side, "--seed", seed) for seed in "012") / 3 for side in ("0", "32")]
     assert means[1] > means[0] + 0.1
-    assert "a square of 32 x 32 pixels is blanked" in (tmp_path / "32 0" / "README.md").read_text()
+    output = tmp_path / "--cutout-32---seed-0"
+    assert train.main(["--output", str(output), "--resume"]) == 0
+    assert "a square of 32 x 32 pixels is blanked" in (output / "README.md").read_text()
 
 
 def test_a_run_can_be_watched_in_tensorboard(folder, tmp_path, monkeypatch, capsys):
