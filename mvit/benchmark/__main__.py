@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
                      tuple(options.against), options.rounds, progress=show_progress,
                      quick=options.quick, limit=options.seconds)
     except (CheckpointError, UnavailableError, RuntimeError, AssertionError) as error:
-        print(str(error).splitlines()[0], file=sys.stderr)
+        print((str(error) or repr(error)).splitlines()[0], file=sys.stderr)
         return 2
     write_json(options.output, result)
     print(as_table(result))

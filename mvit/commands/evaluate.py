@@ -8,6 +8,7 @@ from pathlib import Path
 from mvit.data.images import DataError, hold_out, load_split
 from mvit.data.pictures import FIT
 from mvit.evaluation.accuracy import as_table, cut_and_fit, evaluate, predict, with_classes_of
+from mvit.evaluation.images import check_draw, held_out_of
 from mvit.evaluation.mistakes import as_lines, worst_mistakes
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.records import Records
@@ -45,9 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         records = Records.read(Path(options.checkpoint))
         split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size,
                            **records.reading)
+        if options.split == "test":
+            check_draw(records, split)
         if options.split == "validation":
             of_run = records.run["settings"].get("validation") if records.run else None
-            split = hold_out(split, options.validation or of_run or 2000)[1]
+            count = options.validation or of_run or 2000
+            split = (held_out_of(records, split, count) if count == of_run else hold_out(split, count))[1]
         if options.aspect:
             width, height = options.aspect
             split = cut_and_fit(split, width, height, options.fit)

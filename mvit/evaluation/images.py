@@ -20,17 +20,39 @@ def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> S
         DataError: they cannot be had, or are of other classes.
     """
     records = Records.read(Path(checkpoint))
-    check_draw(records)
-    return with_classes_of(model, load_split(data, "test", model.config.image_size, **records.reading))
+    test = load_split(data, "test", model.config.image_size, **records.reading)
+    check_draw(records, test)
+    return with_classes_of(model, test)
 
 
-def check_draw(records: Records) -> None:
+def check_draw(records: Records, test: Split) -> None:
     """Raise a DataError where a run made its test split as no run does any more, since it has trained on most of what
-    would be taken for it now."""
-    made = records.evaluation and MADE in records.evaluation["split"]
+    is taken for it now."""
+    made = records.evaluation and all(MADE in name for name in (records.evaluation["split"], test.name))
     if made and records.run and records.fingerprint is None:
         raise DataError("This run drew its test pictures as an earlier version of this program did, and trained on "
                         "most of those that would be taken for them now. Train again.")
+
+
+def held_out_of(records: Records, train: Split, count: int) -> tuple[Split, Split]:
+    """What a run trained on, and the images that it held out.
+
+    Raises:
+        DataError: these are not its images.
+    """
+    try:
+        rest, held_out = hold_out(train, count)
+    except ValueError as error:
+        raise DataError(f"These are not the images of the run, which held out {count:,}: {error}.") from error
+    check_trained_on(records, rest)
+    return rest, held_out
+
+
+def check_trained_on(records: Records, train: Split) -> None:
+    """Raise a DataError where a run is known to have trained on other images."""
+    if records.fingerprint not in (None, train.fingerprint()):
+        raise DataError("These are not the images that the run trained on: pictures were added, changed or removed "
+                        "since, or it is another folder. Train again, or give the folder as it was.")
 
 
 def images_of_run(checkpoint: str | Path, model: MobileViT, data: str | None) -> tuple[Split, Split | None, Split]:
@@ -40,16 +62,12 @@ def images_of_run(checkpoint: str | Path, model: MobileViT, data: str | None) ->
         DataError: also where pictures were added, changed or removed since.
     """
     records = Records.read(Path(checkpoint))
-    check_draw(records)
     train, test = load_train_and_test(data, model.config.image_size, **records.reading)
+    check_draw(records, test)
     count, held_out = records.run["settings"].get("validation") if records.run else 0, None
     if count:
-        try:
-            train, held_out = hold_out(train, count)
-        except ValueError as error:
-            raise DataError(f"These are not the images of the run, which held out {count:,}: {error}.") from error
-    if records.fingerprint not in (None, train.fingerprint()):
-        raise DataError("These are not the images that the run trained on: pictures were added, changed or removed "
-                        "since, or it is another folder. Train again, or give the folder as it was.")
+        train, held_out = held_out_of(records, train, count)
+    else:
+        check_trained_on(records, train)
     return (with_classes_of(model, train), with_classes_of(model, held_out) if held_out else None,
             with_classes_of(model, test))

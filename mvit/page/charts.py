@@ -108,17 +108,24 @@ def efficiency(models: Sequence[Point]) -> Draw:
             axes.plot(*zip(*joined, strict=True), color=BLUE, linewidth=1, zorder=0)
         points: list[Point] = [*models, *PUBLISHED]
         axes.set_xscale("log")
-        axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
+        axes.set_xlim(min(p["fps"] for p in points) / 4, max(p["fps"] for p in points) * 3.2)
         low, high = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
         axes.set_ylim(low - 0.6 * (high - low) - 0.01, high + 0.6 * (high - low) + 0.01)
         axes.set_xlabel("images per second, batch size 1 (logarithmic)")
-        axes.set_ylabel("test accuracy (diamond: training accuracy)")
+        axes.set_ylabel(f"accuracy, {_split_of(models)}\n(diamond: training accuracy)")
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
         axes.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, 0))
         _label(axes, labels)
     return draw
+
+
+def _split_of(models: Sequence[Point]) -> str:
+    """What the measured accuracies are of, if it is one split."""
+    splits = {model["accuracy_source"].partition(": ")[2] for model in models
+              if model["accuracy_source"].startswith("measured")}
+    return splits.pop() if len(splits) == 1 else "test split"
 
 
 def sizes(models: Sequence[Point]) -> list[tuple[float, float]]:

@@ -38,11 +38,16 @@ def _evaluated_pictures(checkpoint: str, _version: tuple, folder: Path) -> Split
     model, records = usable(checkpoint).model, Records.read(folder_of(checkpoint))
     held_out = next(reversed(records.evaluations), "") == "validation"
     try:
-        check_draw(records)
         evaluation: Any = records.evaluation or {}  # people put files there
         expected = [sum(row) for row in evaluation["confusion_matrix"]]
         pictures = list_split(folder, "train" if held_out else "test", **records.reading)
-        pictures = with_classes_of(model, hold_out(pictures, sum(expected))[1] if held_out else pictures)
+        if held_out:
+            rest, pictures = hold_out(pictures, sum(expected))
+            if records.run and records.run.get("images", len(rest)) != len(rest):
+                raise DataError("others were held out of so many pictures")
+        else:
+            check_draw(records, pictures)
+        pictures = with_classes_of(model, pictures)
         named = dict(zip(evaluation["class_names"], expected, strict=True))
     except (DataError, LookupError, TypeError, ValueError) as error:
         raise NotAtHandError(ANOTHER) from error

@@ -82,12 +82,13 @@ Epoch = dict[str, Any]
 
 
 class About(TypedDict):
-    """What was typed for a run, its settings by name, the same of the runs that it builds on, by folder, and a checksum
-    of its training images; early records lack the last two."""
+    """What was typed for a run, its settings by name, the same of the runs that it builds on, by folder, how many
+    images it trained on, and a checksum of them; early records lack the last three."""
 
     command: str
     settings: dict[str, Any]
     earlier: NotRequired[dict[str, "About | None"]]
+    images: NotRequired[int]
     fingerprint: NotRequired[int]
 
 

@@ -74,8 +74,8 @@ def try_out(network: Network, train: Split, settings: Settings) -> None:
         with torch.no_grad():
             finite = copy.deepcopy(network).train()(network.normalize(images)).isfinite().all()
     except (RuntimeError, ValueError, AssertionError) as error:  # the last: torchvision's and timm's transformers
-        raise TrainingError(f"This network cannot take a step of {len(images)} image(s) ({error}): try another "
-                            "--batch-size or --model.") from error
+        raise TrainingError(f"This network cannot take a step of {len(images)} image(s) ({str(error) or repr(error)}): "
+                            "try another --batch-size or --model.") from error
     if not finite:
         raise TrainingError("This network's answers are no numbers before it is trained: try another --model or "
                             "other --weights.")

@@ -280,7 +280,7 @@ def finish(run: Run) -> None:
 def write_about(run: Run, network: Network, evaluations: dict[str, Evaluation], canonical: CanonicalEstimate | None,
                 folder: Path) -> None:
     """What stands beside the weights: the records, what the page shows of our network, the card."""
-    splits, records = run.splits, run.state.records(evaluations)
+    splits, records = run.splits, run.state.records(evaluations, len(run.splits.train))
     records.write(folder)
     if canonical:
         write_json(folder / CANONICAL, canonical)

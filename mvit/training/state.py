@@ -84,13 +84,14 @@ class State:
         write_whole(folder / "resume.pt", lambda part: part.write_bytes(buffer.getbuffer()))
         write_json(folder / "history.json", self.history)
 
-    def records(self, evaluations: dict[str, Evaluation]) -> Records:
+    def records(self, evaluations: dict[str, Evaluation], images: int) -> Records:
         """What stays of the run beside the weights, once it is finished.
 
         Args:
             evaluations: by split, as :class:`mvit.storage.records.Records` has them.
+            images: how many it trained on.
         """
         history = [{**record, "epoch": len(self.before) + record["epoch"]} for record in self.history]
         return Records([*self.before, *history], evaluations,
                        {"command": self.command, "settings": asdict(self.settings), "earlier": self.earlier,
-                        "fingerprint": self.fingerprint})
+                        "images": images, "fingerprint": self.fingerprint})

@@ -52,6 +52,14 @@ def test_images_that_were_split_off_are_found_again(plain, tmp_path, monkeypatch
 
     shown = examples("run")
     assert [each.name for each in shown.pictures] == list(names)
+    if "--validation" in options:  # as many of each class, but others, are held out of more
+        more = Path(shutil.copytree(plain, tmp_path / "mine"))
+        for name in names:
+            shutil.copy(more / name / "01.jpg", more / name / "99.jpg")
+        with monkeypatch.context() as patch:
+            patch.setattr(page_data, "at_hand", [more])
+            with pytest.raises(page_data.NotAtHandError):
+                evaluated_pictures("run")
     seen = {load_picture(file).tobytes() for file in pictures.files}
     assert all(load_picture(each.file).tobytes() in seen for each in shown.pictures)
     assert "evaluated on and not trained on, one of each class" in shown.note

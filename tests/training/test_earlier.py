@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 import train
 from mvit import MobileViT
+from mvit.commands import evaluate as command
 from mvit.data.images import DataError
 from mvit.evaluation.images import images_of_run
 from mvit.evaluation.images import test_images as evaluated
@@ -143,9 +144,12 @@ def test_held_out_images_that_weights_may_have_been_trained_on_are_refused(folde
     assert len(images_of_run(before, model, str(folder))[1]) == 12
     with pytest.raises(DataError, match="These are not the images that the run trained on"):
         images_of_run(before, model, str(after))
+    assert command.main([str(before), "--data", str(folder), "--split", "validation"]) == 0
+    assert command.main([str(before), "--data", str(after), "--split", "validation"]) == 2
+    assert "These are not the images that the run trained on" in capsys.readouterr().err
 
 
-def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made_now(folder, tmp_path):
+def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made_now(folder, tmp_path, capsys):
     mine = shutil.copytree(folder / "train", tmp_path / "mine")
     assert train.main(arguments(mine, tmp_path / "run", "--epochs", "1")) == 0
     model = MobileViT.from_pretrained(tmp_path / "run")
@@ -155,6 +159,9 @@ def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
     with pytest.raises(DataError, match="as an earlier version of this program did"):
         evaluated(tmp_path / "run", model, str(mine))
+    assert command.main([str(tmp_path / "run"), "--data", str(mine)]) == 2
+    assert "as an earlier version of this program did" in capsys.readouterr().err
+    assert len(evaluated(tmp_path / "run", model, str(folder))) == 30  # of another folder, none of which it knows
 
 
 def test_images_of_the_same_classes_are_fine_tuned_on_with_the_last_layer_as_it_is(folder, finished, tmp_path):
