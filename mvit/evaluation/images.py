@@ -28,7 +28,9 @@ def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> S
 def check_draw(records: Records, test: Split) -> None:
     """Raise a DataError where a run made its test split as no run does any more, since it has trained on most of what
     is taken for it now."""
-    made = records.evaluation and all(MADE in name for name in (records.evaluation["split"], test.name))
+    its = records.evaluation
+    made = (its and all(MADE in name for name in (its["split"], test.name))
+            and set(its["class_names"]) == set(test.class_names))
     if made and records.run and records.fingerprint is None:
         raise DataError("This run drew its test pictures as an earlier version of this program did, and trained on "
                         "most of those that would be taken for them now. Train again.")

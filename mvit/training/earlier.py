@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from mvit.data.images import Split, mean_and_std
+from mvit.evaluation.images import check_draw
 from mvit.inference.variants import fold_batchnorm, to_channels_last
 from mvit.model import CheckpointError, MobileViT, MobileViTConfig
 from mvit.networks.compared import Network
@@ -70,9 +71,10 @@ def load_teacher(network: Network, settings: Settings, watched: Split) -> Mobile
     classes of images.
 
     Raises:
-        TrainingError: it is no checkpoint, knows other classes or sizes, or was judged by other images.
+        TrainingError, DataError: it is no checkpoint, knows other classes or sizes, or was judged by other images.
     """
     teacher = load_earlier("teacher", Path(settings.teacher))
+    check_draw(Records.read(Path(settings.teacher)), watched)
     if settings.validation:
         check_watched("teacher", Path(settings.teacher), watched)
     check_alike("teacher", teacher, network, ("class_names", "image_size"))
@@ -108,10 +110,12 @@ def begin_with(network: Network, settings: Settings, train: Split, watched: Spli
         how the weights came about if their run is continued, a record an epoch; else nothing.
 
     Raises:
-        TrainingError: they are of another architecture, or came without the records that are needed to continue.
+        TrainingError, DataError: they are of another architecture, came without the records that are needed to
+            continue, or may have been trained on what is watched.
     """
     folder = Path(settings.weights)
     earlier = load_earlier("checkpoint", folder)
+    check_draw(Records.read(folder), watched)
     check_alike("checkpoint", earlier, network, (f.name for f in fields(MobileViTConfig) if f.name not in OF_IMAGES))
     weights = earlier.state_dict()
     if earlier.config.class_names != network.config.class_names:

@@ -161,6 +161,8 @@ def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made
         evaluated(tmp_path / "run", model, str(mine))
     assert command.main([str(tmp_path / "run"), "--data", str(mine)]) == 2
     assert "as an earlier version of this program did" in capsys.readouterr().err
+    assert train.main(arguments(mine, tmp_path / "next", "--epochs", "1", "--weights", str(tmp_path / "run"))) == 2
+    assert "as an earlier version of this program did" in capsys.readouterr().err
     assert len(evaluated(tmp_path / "run", model, str(folder))) == 30  # of another folder, none of which it knows
 
 
