@@ -68,6 +68,9 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
     Raises:
         CheckpointError: there are none, or the first cannot be used.
     """
+    # Two threads of two cores each would wait for one another; one visitor alone has an answer just as soon. Set before
+    # the first network is loaded: beside two busy processes on two cores that took 43 s, and takes 5 s so.
+    torch.set_num_threads(1)
     begun_with[:] = checkpoints = checkpoints or find_checkpoints()
     at_hand[:] = [data] if data else []
     if not checkpoints:
@@ -128,8 +131,6 @@ def launch(page: gr.Blocks) -> None:
     Raises:
         ServingError: it cannot be served there.
     """
-    # Two threads of two cores each would wait for one another; one visitor alone has an answer just as soon.
-    torch.set_num_threads(1)
     keep_memory_together()
     # max_threads: handlers at work at once. They share one interpreter, so that more would not be faster; some more
     # than there are cores, since some wait for files. state_session_capacity: Gradio keeps a copy of the page's
