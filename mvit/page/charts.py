@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 from mvit.benchmark.networks import PUBLISHED
+from mvit.data.images import CANONICAL, JPEG_COPY
 from mvit.evaluation.mistakes import most_confused
 from mvit.storage.formats import Epoch, Evaluation
 
@@ -97,8 +98,8 @@ def efficiency(models: Sequence[Point]) -> Draw:
             labels.append((model, text))
             _bubble(axes, model, color=ORANGE if model["name"].startswith("ResNet") else BLUE, alpha=0.75)
         for quoted_one, color in zip(PUBLISHED, (BLUE, ORANGE), strict=True):
-            text = (f"{quoted_one['name']}, published\n{quoted_one['fps']:.0f} FPS, {_millions(quoted_one)}\n"
-                    f"{quoted_one['accuracy']:.1%} {quoted_one['what']}")
+            text = (f"{quoted_one['name']}\n{quoted_one['fps']:.0f} FPS, {_millions(quoted_one)}\n"
+                    f"{quoted_one['accuracy']:.1%} (published)")
             labels.append((quoted_one, text))
             # Accuracy on training images is no test accuracy, though it stands on the same axis: another shape.
             marker = "D" if quoted_one["what"].startswith("training") else "o"
@@ -108,11 +109,11 @@ def efficiency(models: Sequence[Point]) -> Draw:
             axes.plot(*zip(*joined, strict=True), color=BLUE, linewidth=1, zorder=0)
         points: list[Point] = [*models, *PUBLISHED]
         axes.set_xscale("log")
-        axes.set_xlim(min(p["fps"] for p in points) / 4, max(p["fps"] for p in points) * 3.2)
+        axes.set_xlim(min(p["fps"] for p in points) / 3.2, max(p["fps"] for p in points) * 3.2)
         low, high = min(p["accuracy"] for p in points), max(p["accuracy"] for p in points)
         axes.set_ylim(low - 0.6 * (high - low) - 0.01, high + 0.6 * (high - low) + 0.01)
         axes.set_xlabel("images per second, batch size 1 (logarithmic)")
-        axes.set_ylabel(f"accuracy, {_split_of(models)}\n(diamond: training accuracy)")
+        axes.set_ylabel(f"test accuracy{_pixels_of(models)} (diamond: training)")
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
@@ -121,11 +122,12 @@ def efficiency(models: Sequence[Point]) -> Draw:
     return draw
 
 
-def _split_of(models: Sequence[Point]) -> str:
-    """What the measured accuracies are of, if it is one split."""
+def _pixels_of(models: Sequence[Point]) -> str:
+    """Which pixels the measured accuracies are of, where all are of CIFAR-10's test split and of the same."""
     splits = {model["accuracy_source"].partition(": ")[2] for model in models
               if model["accuracy_source"].startswith("measured")}
-    return splits.pop() if len(splits) == 1 else "test split"
+    pixels = {JPEG_COPY: ", JPEG copy", CANONICAL: ", canonical pixels"}
+    return pixels.get(splits.pop(), "") if len(splits) == 1 else ""
 
 
 def sizes(models: Sequence[Point]) -> list[tuple[float, float]]:
