@@ -16,8 +16,8 @@ version 3; one more at 32 x 32 and after each halving     0.26    65.6    81.2 %
 ====================================================  ========  ========  ======
 
 The last has the fewest FLOPs of those above 81 %, so that all sizes are made like it. The size 80-mflops itself has
-82.1 % after as many epochs, with a local convolution of 5 x 5 (79.8 MFLOPs) 82.0 %. With residual branches that begin at
-zero it had 54.1 % after one epoch instead of 59.1 %, and was not trained on.
+82.1 % after as many epochs, with a local convolution of 5 x 5 (79.8 MFLOPs) 82.0 %. With residual branches that begin
+at zero it had 54.1 % after one epoch instead of 59.1 %, and was not trained on.
 """
 
 from typing import Any
