@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mvit.data.images import MADE, DataError, Split, hold_out, load_split, load_train_and_test
+from mvit.data.images import MADE, TEST_SHARE, DataError, Split, hold_out, load_split, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.model import MobileViT
 from mvit.storage.records import Records
@@ -25,15 +25,26 @@ def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> S
     return with_classes_of(model, test)
 
 
-def check_draw(records: Records, test: Split) -> None:
-    """Raise a DataError where a run made its test split as no run does any more, since it has trained on most of what
-    is taken for it now."""
+def check_draw(records: Records, test: Split, test_share: float | None = None) -> None:
+    """Raise a DataError where a run made its test split so that it has trained on some of what is taken for it now: as
+    no run does any more, or a smaller one.
+
+    Args:
+        records: the run's.
+        test: what is taken for its test images, or for those of a run that begins with its weights.
+        test_share: of all pictures in that split, 0 for the usual one; None for the run's own.
+    """
     its = records.evaluation
-    made = (its and all(MADE in name for name in (its["split"], test.name))
-            and set(its["class_names"]) == set(test.class_names))
-    if made and records.run and records.fingerprint is None:
+    if not (its and records.run and all(MADE in name for name in (its["split"], test.name))
+            and set(its["class_names"]) == set(test.class_names)):
+        return
+    if records.fingerprint is None:
         raise DataError("This run drew its test pictures as an earlier version of this program did, and trained on "
                         "most of those that would be taken for them now. Train again.")
+    share = records.run["settings"].get("test_share") or TEST_SHARE
+    if test_share is not None and (test_share or TEST_SHARE) > share:
+        raise DataError(f"The weights were trained on all but {share:.0%} of such pictures, and so on some of the "
+                        f"{test_share or TEST_SHARE:.0%} that are to be kept for testing: give --test-share {share:g}.")
 
 
 def held_out_of(records: Records, train: Split, count: int) -> tuple[Split, Split]:

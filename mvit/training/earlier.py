@@ -74,7 +74,7 @@ def load_teacher(network: Network, settings: Settings, watched: Split) -> Mobile
         TrainingError, DataError: it is no checkpoint, knows other classes or sizes, or was judged by other images.
     """
     teacher = load_earlier("teacher", Path(settings.teacher))
-    check_draw(Records.read(Path(settings.teacher)), watched)
+    check_draw(Records.read(Path(settings.teacher)), watched, settings.test_share)
     if settings.validation:
         check_watched("teacher", Path(settings.teacher), watched)
     check_alike("teacher", teacher, network, ("class_names", "image_size"))
@@ -115,7 +115,7 @@ def begin_with(network: Network, settings: Settings, train: Split, watched: Spli
     """
     folder = Path(settings.weights)
     earlier = load_earlier("checkpoint", folder)
-    check_draw(Records.read(folder), watched)
+    check_draw(Records.read(folder), watched, settings.test_share)
     check_alike("checkpoint", earlier, network, (f.name for f in fields(MobileViTConfig) if f.name not in OF_IMAGES))
     weights = earlier.state_dict()
     if earlier.config.class_names != network.config.class_names:

@@ -154,6 +154,10 @@ def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made
     assert train.main(arguments(mine, tmp_path / "run", "--epochs", "1")) == 0
     model = MobileViT.from_pretrained(tmp_path / "run")
     assert len(evaluated(tmp_path / "run", model, str(mine))) == 18
+    begun = ("--epochs", "1", "--weights", str(tmp_path / "run"))
+    assert train.main(arguments(mine, tmp_path / "next", *begun, "--test-share", "0.4")) == 2
+    assert "some of the 40% that are to be kept for testing: give --test-share 0.2." in capsys.readouterr().err
+    assert train.main(arguments(mine, tmp_path / "next", *begun, "--test-share", "0.1")) == 0
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     del about["fingerprint"]
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))
@@ -161,7 +165,7 @@ def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made
         evaluated(tmp_path / "run", model, str(mine))
     assert command.main([str(tmp_path / "run"), "--data", str(mine)]) == 2
     assert "as an earlier version of this program did" in capsys.readouterr().err
-    assert train.main(arguments(mine, tmp_path / "next", "--epochs", "1", "--weights", str(tmp_path / "run"))) == 2
+    assert train.main(arguments(mine, tmp_path / "after", *begun)) == 2
     assert "as an earlier version of this program did" in capsys.readouterr().err
     assert len(evaluated(tmp_path / "run", model, str(folder))) == 30  # of another folder, none of which it knows
 
