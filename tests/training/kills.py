@@ -45,7 +45,7 @@ def in_a_process(*options: str, killed_at: int = 0) -> int:
     log = os.open(root.parent / f"{root.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os._exit(train.main(arguments(images, *options)))
+    os._exit(train.main(arguments(images, *options, "--epochs", "2")))
 
 
 def weights(folder: Path) -> list[torch.Tensor]:
@@ -72,7 +72,7 @@ torch.set_num_threads(1)
 old, new = root.with_name(f"{root.name}-old"), root.with_name(f"{root.name}-new")
 root.mkdir()
 with contextlib.redirect_stdout(io.StringIO()):  # in this process: what torch makes at a first step is there for all
-    assert train.main(arguments(images, old, "--seed", "1")) == 0
+    assert train.main(arguments(images, old, "--epochs", "2", "--seed", "1")) == 0
 assert in_a_process(new) == 0
 before, after = weights(old), weights(new)
 number, killed = first, 0
