@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
                            **records.reading)
         if options.split == "test":
             check_draw(records, split)
-        if options.split == "validation":
+        elif options.split == "validation":
             of_run = records.run["settings"].get("validation") if records.run else None
             count = options.validation or of_run or 2000
             split = (held_out_of(records, split, count) if count == of_run else hold_out(split, count))[1]

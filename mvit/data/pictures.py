@@ -75,17 +75,14 @@ def load_picture(file: str | Path | BinaryIO) -> Image.Image:
         return _read(file)
     try:
         kind = os.stat(file).st_mode
-        if stat.S_ISDIR(kind):
-            raise PictureError("This is a folder, not a picture.")
-        if not stat.S_ISREG(kind):  # to open a pipe would wait for who writes into it
-            raise PictureError("This is no file, but a pipe or a device.")
-        stream = open(file, "rb")
-    except PictureError:
-        raise
+        stream = open(file, "rb") if stat.S_ISREG(kind) else None  # to open a pipe would wait for who writes into it
     except FileNotFoundError as error:
         raise PictureError("There is no such file.") from error
     except (OSError, ValueError) as error:  # ValueError: a name with a null character
         raise PictureError("This file cannot be opened.") from error
+    if stream is None:
+        raise PictureError("This is a folder, not a picture." if stat.S_ISDIR(kind) else
+                           "This is no file, but a pipe or a device.")
     with stream:
         return _read(stream)
 

@@ -9,6 +9,7 @@ from mvit.storage.formats import Epoch, RivalSpeed
 from mvit.storage.records import Records
 
 OUR_FOLDER = "reference"
+REFERENCE = {"recipe": "reference", "schedule": "constant"}  # the settings of all that are compared; early runs' too
 
 
 def compared(checkpoints: Path) -> str:
@@ -25,17 +26,16 @@ def compared(checkpoints: Path) -> str:
     epochs, rows = len(ours.history), []
     for folder in ([checkpoints / OUR_FOLDER, *folders] if folders else []):
         name, records = folder.relative_to(checkpoints).as_posix(), Records.read(folder)
-        recipe = records.run["settings"]["recipe"] if records.run else OUR_FOLDER
-        its = records.evaluation
-        schedule = records.run["settings"]["schedule"] if records.run else "constant"
-        if not its or (recipe, schedule, records.watched, its["split"]) != (OUR_FOLDER, "constant", "test", split):
+        its, settings = records.evaluation, records.run["settings"] if records.run else REFERENCE
+        how = {name: settings[name] for name in REFERENCE}
+        if not its or (how, records.watched, its["split"]) != (REFERENCE, "test", split):
             continue
         ratio = speeds[name] / speeds[OUR_FOLDER] if name in speeds else None
         # At the recipe's constant learning rate a run of fewer epochs is the beginning of a longer one.
         accuracy = records.history[epochs - 1]["test_accuracy"] if len(records.history) >= epochs else None
+        interval = None if accuracy is None else wilson_interval(round(accuracy * its["images"]), its["images"])
         rows.append({"name": "ours" if name == OUR_FOLDER else Path(name).name, "epochs": len(records.history),
-                     "accuracy": accuracy, "speed": speeds.get(name), "ratio": ratio,
-                     "interval": wilson_interval(round((accuracy or 0) * its["images"]), its["images"]),
+                     "accuracy": accuracy, "interval": interval, "speed": speeds.get(name), "ratio": ratio,
                      "then": _after(records.history, epochs * ratio) if ratio else ""})
     return render("compared_networks.md", rows=rows, epochs=epochs, speed=speed, split=split)
 

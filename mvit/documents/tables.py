@@ -19,6 +19,8 @@ from mvit.storage.files import load_json
 from mvit.storage.formats import Measurement
 from mvit.storage.records import Records, find_checkpoints, read_canonical_estimate
 
+EPOCHS = 20  # the quick recipe's
+
 
 def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str:
     """A text with those of the tables that it has a place for, as the checkpoints have them now.
@@ -61,9 +63,6 @@ def figures(checkpoints: Path) -> str:
                                                            (m["accuracy_source"] or "").partition(": ")[2])}
               for m in costs if (m["params"], m["flops"]) not in sizes]
     return render("figures.md", ours=ours, other=other, rows=rows, others=others)
-
-
-EPOCHS = 20  # the quick recipe's
 
 
 def curve(checkpoints: Path) -> str:

@@ -41,10 +41,11 @@ def check_draw(records: Records, test: Split, test_share: float | None = None) -
     if records.fingerprint is None:
         raise DataError("This run drew its test pictures as an earlier version of this program did, and trained on "
                         "most of those that would be taken for them now. Train again.")
-    share = records.run["settings"].get("test_share") or TEST_SHARE
-    if test_share is not None and (test_share or TEST_SHARE) > share:
-        raise DataError(f"The weights were trained on all but {share:.0%} of such pictures, and so on some of the "
-                        f"{test_share or TEST_SHARE:.0%} that are to be kept for testing: give --test-share {share:g}.")
+    its_share = records.run["settings"].get("test_share") or TEST_SHARE
+    share = its_share if test_share is None else test_share or TEST_SHARE
+    if share > its_share:
+        raise DataError(f"The weights were trained on all but {its_share:.0%} of such pictures, and so on some of the "
+                        f"{share:.0%} that are to be kept for testing: give --test-share {its_share:g}.")
 
 
 def held_out_of(records: Records, train: Split, count: int) -> tuple[Split, Split]:

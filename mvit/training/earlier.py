@@ -56,9 +56,9 @@ def check_alike(role: str, earlier: MobileViT, network: Network, names: Iterable
             raise TrainingError(f"The {role}'s {name} is {its}, not {ours}.")
 
 
-def check_watched(role: str, folder: Path, watched: Split) -> None:
-    """Raise a TrainingError where an earlier run was judged by other images than this one is to be."""
-    records = Records.read(folder)
+def check_watched(role: str, folder: Path, records: Records, watched: Split) -> None:
+    """Raise a TrainingError where an earlier run, of these records, was judged by other images than this one is to be.
+    """
     its = records.evaluations.get(records.watched)
     if its is None or its["split"] != watched.name:  # says how many of what
         raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
@@ -73,10 +73,11 @@ def load_teacher(network: Network, settings: Settings, watched: Split) -> Mobile
     Raises:
         TrainingError, DataError: it is no checkpoint, knows other classes or sizes, or was judged by other images.
     """
-    teacher = load_earlier("teacher", Path(settings.teacher))
-    check_draw(Records.read(Path(settings.teacher)), watched, settings.test_share)
+    folder = Path(settings.teacher)
+    teacher, records = load_earlier("teacher", folder), Records.read(folder)
+    check_draw(records, watched, settings.test_share)
     if settings.validation:
-        check_watched("teacher", Path(settings.teacher), watched)
+        check_watched("teacher", folder, records, watched)
     check_alike("teacher", teacher, network, ("class_names", "image_size"))
     example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
     folded = fold_batchnorm(teacher, example)
@@ -114,8 +115,8 @@ def begin_with(network: Network, settings: Settings, train: Split, watched: Spli
             continue, or may have been trained on what is watched.
     """
     folder = Path(settings.weights)
-    earlier = load_earlier("checkpoint", folder)
-    check_draw(Records.read(folder), watched, settings.test_share)
+    earlier, records = load_earlier("checkpoint", folder), Records.read(folder)
+    check_draw(records, watched, settings.test_share)
     check_alike("checkpoint", earlier, network, (f.name for f in fields(MobileViTConfig) if f.name not in OF_IMAGES))
     weights = earlier.state_dict()
     if earlier.config.class_names != network.config.class_names:
@@ -123,17 +124,16 @@ def begin_with(network: Network, settings: Settings, train: Split, watched: Spli
         weights |= {name: weight for name, weight in network.state_dict().items() if name.startswith(last)}
     network.load_state_dict(weights)
     same_classes = earlier.config.class_names == network.config.class_names
-    its = Records.read(folder).fingerprint
-    same_images = (mean_and_std(train) == (earlier.config.mean, earlier.config.std) if its is None else
-                   its == train.fingerprint())
+    known = records.fingerprint is not None
+    same_images = (records.fingerprint == train.fingerprint() if known else
+                   mean_and_std(train) == (earlier.config.mean, earlier.config.std))
     # Of the same classes with images held out, the earlier run may have been trained on these: it is to be shown.
     if not same_classes or not (same_images or settings.validation):
         return []
-    check_watched("checkpoint", folder, watched)
-    if its is not None and not same_images:
+    check_watched("checkpoint", folder, records, watched)
+    if known and not same_images:
         raise TrainingError(f"The checkpoint in {folder} was trained on other images than these, perhaps on some that "
                             "are held out now: go on without --validation, or train from nothing.")
-    history = Records.read(folder).history
-    if not history:
+    if not records.history:
         raise TrainingError(f"The checkpoint in {settings.weights} has no history.json of its training.")
-    return history
+    return records.history

@@ -60,11 +60,10 @@ export function flightControls(actions) {
 
 // What the maps show, below the drawing.
 export function mapControls(model, state, choose) {
-    const most = Math.max(...model.stages.map(stage => stage.map.count ?? 0))
     const says = channel => channel ? `channel ${channel} of each map that has it` : 'L2 norm of all channels'
     const output = html('output', {}, says(state.channel))
-    const range = html('input', {type: 'range', min: 0, max: most, value: state.channel, disabled: !most,
-        'aria-label': 'Channel; 0 is the L2 norm of all', input: () => {
+    const range = html('input', {type: 'range', min: 0, max: model.most_channels, value: state.channel,
+        disabled: !model.most_channels, 'aria-label': 'Channel; 0 is the L2 norm of all', input: () => {
             output.textContent = says(Number(range.value))
             choose({channel: Number(range.value)}, {silent: true})
         }})

@@ -16,11 +16,13 @@ function bytesOf(base64) {
 }
 
 export function decode(description) {
+    const stages = description.stages.map(stage => ({
+        ...stage, map: stage.name === 'head' ? unpack(stage.map) : featureMap(stage.map)}))
     return {
         ...description,
         pixels: bytesOf(description.picture),
-        stages: description.stages.map(stage => ({
-            ...stage, map: stage.name === 'head' ? unpack(stage.map) : featureMap(stage.map)})),
+        stages,
+        most_channels: Math.max(...stages.map(stage => stage.map.count ?? 0)),  // of a map; 0 where none were sent
         blocks: description.blocks.map((block, i) => new Block(block, i)),
     }
 }

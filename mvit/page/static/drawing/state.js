@@ -33,7 +33,7 @@ export class Store {
 
 // A state as far as this network has it: another one may have fewer blocks, layers, heads, tokens.
 export function possible(state, model) {
-    if (state.channel > Math.max(...model.stages.map(stage => stage.map.count ?? 0))) state = {...state, channel: 0}
+    if (state.channel > model.most_channels) state = {...state, channel: 0}
     const block = model.blocks[state.block]
     if (!block) return {...state, block: null, layer: 0, head: -1, pins: [], experiment: FIRST.experiment}
     const layer = Math.min(state.layer, block.layers.length - 1), {uniform, muted, covered} = state.experiment
