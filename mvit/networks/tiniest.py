@@ -43,7 +43,8 @@ class Block(nn.Module):
         same, near, wide, far = x.chunk(4, 1)
         filtered = torch.cat([same, self.near(near), self.wide(wide), self.far(far)], 1)
         gate, value = self.gate_and_value(self.norm(filtered)).chunk(2, 1)
-        mixed: Tensor = self.project(gate * torch.tanh(gate.exp()) * value)
+        # Above 20 the factor is 1; without a limit its gradient would be zero times infinity.
+        mixed: Tensor = self.project(gate * torch.tanh(gate.clamp(max=20).exp()) * value)
         return self.scale * x + mixed
 
 

@@ -48,31 +48,32 @@ def fast_in_bfloat16(device: torch.device) -> bool:
 def in_bfloat16() -> Iterator[None]:
     """Compute products and convolutions of float32 weights in bfloat16, and keep the maps between them in it (mixed
     precision; Micikevicius et al., arXiv 1710.03740; bfloat16 has float32's range, so that losses need no scale)."""
-    with torch.autocast("cpu", torch.bfloat16), _SlowInBfloat16():
+    with torch.autocast("cpu", torch.bfloat16), _NotInBfloat16():
         yield
 
 
-class _SlowInBfloat16(TorchFunctionMode):
-    """Float32 within autocast for what torch has only a slow bfloat16 gradient for on a CPU: attention, and depthwise
-    convolution with a stride."""
+class _NotInBfloat16(TorchFunctionMode):
+    """Float32 within autocast for what torch has no good bfloat16 gradient for on a CPU: a slow one for attention and
+    for depthwise convolution with a stride; with a dilation a wrong one, or none that is a number (2.13, channels
+    last)."""
 
     def __torch_function__(self, function: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
                            kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        slow = function is F.scaled_dot_product_attention or (
-            function is F.conv2d and _is_depthwise_with_stride(*args, **kwargs))
-        if not slow:
+        apart = function is F.scaled_dot_product_attention or (
+            function is F.conv2d and _is_depthwise_with_steps(*args, **kwargs))
+        if not apart:
             return function(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
             args32, kwargs32 = tree_map_only(Tensor, _to_float32, (args, kwargs))
             return function(*args32, **kwargs32).to(args[0].dtype)
 
 
-def _is_depthwise_with_stride(input: Tensor, weight: Tensor, bias: Tensor | None = None,
-                              stride: int | tuple[int, ...] = 1, padding: Any = 0, dilation: Any = 1,
-                              groups: int = 1) -> bool:
-    """Of the arguments of ``conv2d``."""
-    return groups > 1 and (stride if isinstance(stride, int) else max(stride)) > 1
+def _is_depthwise_with_steps(input: Tensor, weight: Tensor, bias: Tensor | None = None,
+                             stride: int | tuple[int, ...] = 1, padding: Any = 0,
+                             dilation: int | tuple[int, ...] = 1, groups: int = 1) -> bool:
+    """Of the arguments of ``conv2d``: with a stride or a dilation."""
+    return groups > 1 and any((step if isinstance(step, int) else max(step)) > 1 for step in (stride, dilation))
 
 
 def _to_float32(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.networks import registry
 from mvit.networks.registry import build
 from mvit.networks.stems import UnknownNetworkError
+from mvit.networks.tiniest import Block
 from mvit.training import output, run
 
 
@@ -127,3 +128,12 @@ def test_a_network_that_answers_with_more_than_logits_is_refused(folder, tmp_pat
     monkeypatch.setattr(registry, "_of_library", lambda name, num_classes: Auxiliary(num_classes))
     assert train.main(["--network", "googlenet", "--data", str(folder), "--output", str(tmp_path / "run")]) == 2
     assert "googlenet answers with more than logits" in capsys.readouterr().err
+
+
+def test_a_gate_far_above_zero_has_a_gradient():
+    """Its factor is 1 there, by way of an exponential that is infinite."""
+    block = Block(4)
+    block.gate_and_value.bias.data += 1000
+    x = torch.randn(1, 4, 8, 8, requires_grad=True)
+    block(x).sum().backward()
+    assert x.grad.isfinite().all()

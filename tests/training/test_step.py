@@ -1,5 +1,6 @@
 """One step: its loss, and what a recorded one does."""
 
+import contextlib
 import copy
 from collections import defaultdict
 
@@ -145,3 +146,17 @@ def test_networks_may_call_convolutions_by_keyword_in_bfloat16():
     assert z.isfinite().all()
     y.sum().backward()
     assert weight.grad is not None
+
+
+def test_gradients_of_dilated_filters_are_right_in_bfloat16():
+    """Of feature maps whose channels come last; torch's own have an error as large as they are, or are no numbers."""
+    x = torch.randn(32, 12, 16, 16).to(memory_format=torch.channels_last)
+    answer = torch.randn(32, 12, 16, 16).to(memory_format=torch.channels_last)
+    gradients = []
+    for precision in (contextlib.nullcontext, in_bfloat16):
+        weight = torch.randn(12, 1, 3, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        with precision():
+            y = F.conv2d(x, weight, padding=2, dilation=2, groups=12)
+        (y.float() * answer).sum().backward()
+        gradients.append(weight.grad)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
