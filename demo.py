@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mvit import CheckpointError
 from mvit.data.folders import DataError, find_splits
-from mvit.page.serving import ServingError, check_address, end_by_signals, temporary_files
+from mvit.page.serving import ServingError, check_address, end_by_signals, kept_for_good, temporary_files
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -31,9 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         if options.data:
             find_splits(options.data.expanduser())
         with temporary_files():
-            from mvit.page import app  # now: it imports Gradio, which reads the address
+            with kept_for_good():
+                from mvit.page import app  # now: it imports Gradio, which reads the address
 
-            page = app.build_page([options.checkpoint.resolve()] if options.checkpoint else [], options.data)
+                page = app.build_page([options.checkpoint.resolve()] if options.checkpoint else [], options.data)
             try:
                 app.launch(page)
                 ending.wait()

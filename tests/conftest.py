@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test waits for a network
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(items):
 
     in_file = Counter(item.path for item in items)
     items.sort(key=lambda item: (turn(item), -in_file[item.path] * (turn(item) == 2)))
+
+
+def pytest_configure():
+    gc.disable()  # what is imported stays: a fifth of the time would go into looking for garbage in it
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

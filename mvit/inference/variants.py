@@ -148,12 +148,25 @@ def fused_or_frozen(model: nn.Module, example: Tensor) -> Forward:
 
 
 def _freeze(model: nn.Module, example: Tensor) -> torch.jit.ScriptModule:
-    model = to_channels_last(fold_batchnorm(model, example))
+    model = to_channels_last(fold_batchnorm(model, example)).requires_grad_(False)
     with torch.no_grad(), quiet():
         traced: torch.jit.ScriptModule = torch.jit.freeze(
             # Unchecked: to trace it once more takes as long as to trace it, and the tests compare what comes out.
-            torch.jit.trace(model, example.contiguous(memory_format=torch.channels_last), check_trace=False))
+            torch.jit.trace(_WithoutParts(model), example.contiguous(memory_format=torch.channels_last),
+                            check_trace=False))
     return traced
+
+
+class _WithoutParts(nn.Module):
+    """A network as one part: of each of its modules torch makes a class, which takes as long as to trace them all."""
+
+    def __init__(self, function: Forward):
+        super().__init__()
+        self.function = [function]  # in a list, so that it is not registered
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function[0](x)
 
 
 class _AttentionInParts(TorchFunctionMode):

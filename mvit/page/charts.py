@@ -190,11 +190,11 @@ def _places(axes: Axes, text: str, scale: float, bubbles: list[Bbox], own: int) 
         box = Bbox.from_bounds(x, y, width, height)
         # Lost and covered area in square pixels, more of it where something is; a little for a later place; and what a
         # small bubble's area would not say, for each that is nearer to the text than its own, or hidden.
-        cost = 10 * len(places) + 20 * (width * height - _overlap(box, inside))
-        cost += sum(20 * _overlap(box, each) for each in bubbles)
+        within, *covered = _overlaps([box], [inside, *bubbles])[0]
+        cost = 10 * len(places) + 20 * (width * height - within + sum(covered))
         near = _distance(box, bubble)
         cost += sum(2000 for each in bubbles if each is not bubble and _distance(box, each) <= near)
-        cost += sum(5000 for each in bubbles if 2 * _overlap(box, each) > each.width * each.height)
+        cost += sum(5000 for each, area in zip(bubbles, covered, strict=True) if 2 * area > each.width * each.height)
         places.append(Place(offset, across, along, box, cost))
     return sorted(places, key=lambda place: place.cost)[:12]
 
@@ -202,11 +202,11 @@ def _places(axes: Axes, text: str, scale: float, bubbles: list[Bbox], own: int) 
 def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
     """For each text which of its places to take: each moves to the best beside the others until none does, from many
     beginnings."""
-    together = {(a, b): [[50 * _overlap(one.box, other.box) for other in choices[b]] for one in choices[a]]
-                for a, b in itertools.permutations(range(len(choices)), 2)}
+    boxes = [[place.box for place in places] for places in choices]
+    shared = {(a, b): _overlaps(boxes[a], boxes[b]) for a, b in itertools.permutations(range(len(choices)), 2)}
 
     def badness(chosen: list[int], a: int, i: int) -> float:
-        return choices[a][i].cost + sum(together[a, b][i][chosen[b]] for b in range(len(choices)) if b != a)
+        return choices[a][i].cost + 50 * sum(shared[a, b][i][chosen[b]] for b in range(len(choices)) if b != a)
 
     def settled(chosen: list[int]) -> list[int]:
         for a, places in enumerate(choices):
@@ -225,10 +225,12 @@ def _least_overlap(choices: list[list[Place]]) -> tuple[int, ...]:
     return tuple(best)
 
 
-def _overlap(a: Bbox, b: Bbox) -> float:
-    """The area that two boxes share, in square pixels."""
-    shared = Bbox.intersection(a, b)
-    return shared.width * shared.height if shared else 0.0
+def _overlaps(ones: Sequence[Bbox], others: Sequence[Bbox]) -> list[list[float]]:
+    """The area that each of some boxes shares with each of others, in square pixels."""
+    a, b = (np.array([box.extents for box in boxes]) for boxes in (ones, others))
+    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    areas: list[list[float]] = sides.clip(0).prod(-1).tolist()
+    return areas
 
 
 def _distance(a: Bbox, b: Bbox) -> float:

@@ -20,6 +20,7 @@ from mvit.storage.records import find_checkpoints
 REFERENCE = CHECKPOINTS / "reference"
 SHIPPED = find_checkpoints()  # the first is what the page begins with
 CHROMIUM = shutil.which("chromium")
+DESKTOP = {"width": 1200, "height": 900}
 
 
 @pytest.fixture(scope="package")
@@ -85,47 +86,74 @@ def answers(address: str) -> bool:
 
 
 @pytest.fixture(scope="package")
-def browser():
+def chromium():
+    """Begins a browser in one of these ways: ``launch``, ``launch_persistent_context``."""
     if CHROMIUM is None:
         reason = "there is no chromium on this machine"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    how = {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+        yield lambda way, *given, **more: getattr(playwright.chromium, way)(*given, **how, **more)
 
 
 @pytest.fixture(scope="package")
-def visitor(browser):
-    """Somebody who comes again and again, and whose browser keeps what it has fetched."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
+def browser(chromium):
+    """For visitors who come for the first time."""
+    browser = chromium("launch")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="package")
+def visitor(chromium, tmp_path_factory):
+    """Somebody who comes again and again, and whose browser keeps what it has fetched and compiled: of a page that is
+    opened without a profile on disk Chromium compiles all anew, in most of the time that opening it takes."""
+    context = chromium("launch_persistent_context", tmp_path_factory.mktemp("profile"), viewport=DESKTOP)
     yield context
     context.close()
 
 
-@pytest.fixture
-def page(visitor, server, log):
-    """The page, opened; whatever it asks of other hosts, what it is refused, and every error in it, fail the test."""
+def window(visitor, width: int = DESKTOP["width"], height: int = DESKTOP["height"], scheme: str = "light"):
+    """A window of this size, in light or in dark."""
     page = visitor.new_page()
     page.set_default_timeout(10_000)
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    return page
+
+
+@pytest.fixture(scope="package")
+def watched(visitor, server):
+    """A window, and what goes wrong in it: what it asks of other hosts, what it is refused, every error."""
+    page = window(visitor)
     foreign, refused, errors = [], [], []
-    own = (server, "data:", "blob:")
+    own = (server, "data:", "blob:", "about:")
     page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
     page.on("response", lambda response: response.status >= 400 and refused.append(response))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    yield page, foreign, refused, errors
+    page.close()
+
+
+@pytest.fixture
+def page(watched, server, log):
+    """The page, opened; whatever goes wrong in it fails the test."""
+    page, foreign, refused, errors = watched
     page.goto(server)
     page.get_by_text("Drop Image Here").wait_for()
     page.get_by_role("button", name="ship", exact=True).wait_for()
     page.wait_for_function("window.mvit?.following")  # what it is given when it is opened is there
     yield page
     wrong = errors + [in_words(response) for response in refused]  # the console's error names no address and no words
-    page.close()
-    visitor.clear_permissions()
-    assert foreign == []
+    elsewhere = foreign[:]
+    page.goto("about:blank")
+    page.context.clear_permissions()
+    for found in (foreign, refused, errors):
+        found.clear()
+    assert elsewhere == []
     assert not wrong, "\n".join([*wrong, "The server's last words:", log.read_text()[-1000:]])
 
 

@@ -3,15 +3,15 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from tests.page.conftest import window
+
 # Of Gradio's own footer (6.31): an icon with the words beside it as its alternative text.
 KNOWN = {"image-redundant-alt"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_link_opens_each_tab_which_fits_a_phone_with_contrasts_names_and_headings(browser, server, scheme):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
+def test_a_link_opens_each_tab_which_fits_a_phone_with_contrasts_names_and_headings(visitor, server, scheme):
+    page = window(visitor, 390, 844, scheme)
     for tab in ("classify", "unfold", "efficiency", "training"):
         opened(page, f"{server}/?tab={tab}", tab)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -25,7 +25,7 @@ def test_a_link_opens_each_tab_which_fits_a_phone_with_contrasts_names_and_headi
         assert found.keys() <= KNOWN, (tab, found)
         page.get_by_role("tab", name="Training").click()
         page.wait_for_function("new URLSearchParams(location.search).get('tab') == 'training'")
-    context.close()
+    page.close()
 
 
 def opened(page, address: str, tab: str) -> None:
@@ -35,9 +35,8 @@ def opened(page, address: str, tab: str) -> None:
     page.wait_for_timeout(200)
 
 
-def test_on_paper_the_dark_page_is_light(browser, server):
-    context = browser.new_context(color_scheme="dark")
-    page = context.new_page()
+def test_on_paper_the_dark_page_is_light(visitor, server):
+    page = window(visitor, scheme="dark")
     page.goto(f"{server}/?tab=training")
     page.get_by_role("heading", level=1).wait_for()
     colours = """() => ['color', 'backgroundColor'].map(of => getComputedStyle(of == 'color'
@@ -47,12 +46,11 @@ def test_on_paper_the_dark_page_is_light(browser, server):
     page.emulate_media(media="print")
     text, behind = page.evaluate(colours)
     assert max(text) < 50 < 200 < min(behind)
-    context.close()
+    page.close()
 
 
-def test_every_tab_can_be_reached_on_the_narrowest_phone(browser, server):
-    context = browser.new_context(viewport={"width": 320, "height": 640})
-    page = context.new_page()
+def test_every_tab_can_be_reached_on_the_narrowest_phone(visitor, server):
+    page = window(visitor, 320, 640)
     page.goto(server)
     page.get_by_role("button", name="ship", exact=True).wait_for()
     for tab in page.get_by_role("tab").all():
@@ -61,4 +59,4 @@ def test_every_tab_can_be_reached_on_the_narrowest_phone(browser, server):
     assert [tab.inner_text() for tab in page.get_by_role("tab").all() if tab.is_visible()][:4] == [
         "Classify", "Unfold", "Efficiency", "Training"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    context.close()
+    page.close()

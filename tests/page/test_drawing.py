@@ -19,7 +19,7 @@ from mvit.explain.interventions import Change, answer_after
 from mvit.inference.classifier import as_pixels
 from mvit.page.checkpoints import load_classifier
 from mvit.page.drawing import _in_order, experimented
-from tests.page.conftest import SHIPPED
+from tests.page.conftest import SHIPPED, window
 
 ROOT = ".network-drawing"
 LAST = "block=3&layer=2"  # the layer where attention matters most
@@ -35,24 +35,23 @@ def seen(drawn):
     return to_network_size(load_picture(drawn["airplane"]), 32)  # which the page begins with
 
 
-def opened(browser, server, query="", **options):
-    """The Unfold tab in a browser of its own, and a list of what went wrong in it."""
-    page, wrong = browser.new_context(**options).new_page(), []
-    page.set_default_timeout(10_000)
+def unfold_opened(page, server) -> list[str]:
+    """Opens the Unfold tab; a list of what goes wrong in it."""
+    wrong = []
     own = (server, "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(own) or wrong.append(request.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-    page.goto(f"{server}/?tab=unfold{query}")
+    page.goto(f"{server}/?tab=unfold")
     page.locator(f"{ROOT} .figure > svg").wait_for()
-    return page, wrong
+    return wrong
 
 
 @pytest.fixture(scope="module")
-def shared(browser, server):
-    page, wrong = opened(browser, server)
-    yield page, wrong
-    page.context.close()
+def shared(visitor, server):
+    page = window(visitor)
+    yield page, unfold_opened(page, server)
+    page.close()
 
 
 @pytest.fixture
@@ -75,9 +74,11 @@ def page(shared):
 
 @pytest.fixture(scope="module")
 def phone(browser, server):
-    page, wrong = opened(browser, server, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page.set_default_timeout(10_000)
+    wrong = unfold_opened(page, server)
     yield page
-    page.context.close()
+    page.close()
     assert wrong == []
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.page.conftest import wait_for_answer
+from tests.page.conftest import wait_for_answer, window
 
 
 def test_cancel_a_measurement_and_measure_on_this_machine_while_others_are_served(page):
@@ -44,16 +44,15 @@ def test_cancel_a_measurement_and_measure_on_this_machine_while_others_are_serve
     page.wait_for_function("label => document.querySelector('#efficiency svg')?.ariaLabel != label", arg=measured)
 
 
-def test_two_visitors_do_not_measure_at_once(browser, server):
-    first, second = (browser.new_page() for _ in range(2))
-    for visitor in (first, second):
-        visitor.goto(f"{server}/?tab=efficiency")
-        visitor.get_by_role("button", name="Measure on this machine").click()
-        visitor.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
+def test_two_windows_do_not_measure_at_once(visitor, server):
+    first, second, third = (window(visitor) for _ in range(3))
+    for page in (first, second):
+        page.goto(f"{server}/?tab=efficiency")
+        page.get_by_role("button", name="Measure on this machine").click()
+        page.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
     assert second.get_by_text("Somebody is measuring just now").is_visible()
     second.close()
     first.close()  # leaves in the middle
-    third = browser.new_page()
     third.goto(f"{server}/?tab=efficiency")
     for _ in range(30):  # the server notices a visitor's leaving after some seconds
         third.get_by_role("button", name="Measure on this machine").click()

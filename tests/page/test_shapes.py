@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import train
-from tests.page.conftest import running
+from tests.page.conftest import running, window
 
 NAMES = sorted([*(f"a rather long name of a class, the {i:02}th" for i in range(9)),
                 "<b>&amp;|*x*", "cat", "日本 été 🐈"])
@@ -35,10 +35,8 @@ def address(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("width,scheme", [(1200, "light"), (390, "dark")], ids=["desktop", "phone"])
-def test_every_tab_is_of_these_weights_and_their_classes(browser, address, width, scheme):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page, errors = context.new_page(), []
-    page.set_default_timeout(10_000)
+def test_every_tab_is_of_these_weights_and_their_classes(visitor, address, width, scheme):
+    page, errors = window(visitor, width, scheme=scheme), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
 
@@ -91,4 +89,4 @@ def test_every_tab_is_of_these_weights_and_their_classes(browser, address, width
     page.get_by_role("button", name="airplane", exact=True).wait_for()
     page.wait_for_function("document.title === 'MobileViT-XXS on CIFAR-10'")
     assert errors == []
-    context.close()
+    page.close()
