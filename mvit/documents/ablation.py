@@ -66,7 +66,7 @@ def _row(runs: list[Trial]) -> dict[str, Any]:
         "devices": sorted({run.get("device", "cpu") for run in runs}),
         "bfloat16": settings.get("bfloat16"),
         "train_accuracy": statistics.mean(run["train_accuracy"] for run in runs),
-        "held_out": settings["validation"],
+        "held_out": first["split"].partition(" held out")[0],  # how many, and of which pixels
         "validation": _spread([run["validation_accuracy"] for run in runs], settings["validation"]),
         "test": _spread([test["accuracy"] for test in tests], tests[0]["images"]) if tests else None,
         "test_split": tests[0]["split"] if tests else None,

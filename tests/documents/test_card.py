@@ -15,7 +15,8 @@ def finished_run(folder, settings, accuracy, command="python train.py", device="
     folder.mkdir()
     history = [{"train_accuracy": 0.9, "validation_accuracy": accuracy, "device": device}] * (before + settings.epochs)
     files = {"run": {"command": command, "settings": asdict(settings), "earlier": earlier or {}}, "history": history,
-             "evaluation": {"split": "500 held out", "images": 500, "accuracy": accuracy, "date": "2026-01-01"}}
+             "evaluation": {"split": "500 lossless images held out from the train split", "images": 500,
+                            "accuracy": accuracy, "date": "2026-01-01"}}
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
@@ -30,9 +31,10 @@ def test_runs_that_differ_in_the_seed_alone_share_a_row(tmp_path):
     header, _, first, second, _, _ = ablation(file).splitlines()
     assert header == ("| command | epochs | seeds | on | train accuracy | held out | validation accuracy "
                       "| test accuracy |")
-    assert first == ("| `python train.py --optimizer muon` | 3 | 0 | cpu | 90.00% | 500 | 80.00% (76.3% to 83.3%) |  |")
-    assert second == ("| `python train.py` | 3 | 0, 1 | cpu, cuda | 90.00% | 500 | 72.00% (67.9% to 75.8%; standard "
-                      "deviation 2.83 points) |  |")
+    assert first == ("| `python train.py --optimizer muon` | 3 | 0 | cpu | 90.00% | 500 lossless images | 80.00% "
+                     "(76.3% to 83.3%) |  |")
+    assert second == ("| `python train.py` | 3 | 0, 1 | cpu, cuda | 90.00% | 500 lossless images | 72.00% "
+                      "(67.9% to 75.8%; standard deviation 2.83 points) |  |")
 
 
 def test_a_run_that_builds_on_others_names_their_commands(tmp_path):
