@@ -4,7 +4,6 @@ On several processes or cards: ``torchrun --nproc-per-node=N train.py``.
 """
 
 import argparse
-import io
 import json
 import os
 import shlex
@@ -17,6 +16,7 @@ from typing import Any
 
 import torch
 
+from mvit.commands.arguments import print_any_name
 from mvit.data.images import DataError
 from mvit.networks.sizes import SIZES
 from mvit.training.output import OutputError, checkpoint_folder, run_folder
@@ -113,7 +113,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a class may have a name that the terminal cannot show
+    print_any_name()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a system that ends, or of torchrun: as Ctrl-C
     sys.exit(main())

@@ -334,6 +334,10 @@ class MobileViTConfig:
             raise ValueError("block_version must be 1 or 3")
         if not all(isinstance(s.mlp_ratio, (int, float)) and 0 < s.mlp_ratio <= 16 for s in stages):
             raise ValueError("mlp_ratio must be a number above 0 and up to 16")
+        for stage in stages:
+            if stage.dim % stage.heads or stage.dim * stage.mlp_ratio < 1:
+                raise ValueError(f"a width of {stage.dim} does not divide into {stage.heads} heads, or leaves the MLP, "
+                                 f"{stage.mlp_ratio} times as wide, with nothing")
         if not isinstance(self.temperature, (int, float)) or not 0.01 <= self.temperature <= 100:
             raise ValueError("temperature must be a number from 0.01 to 100")
         if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
@@ -443,11 +447,11 @@ def mobilevit_xxs(**changes: Any) -> MobileViT:
     ====  ===========================  ======  ========  ======  =======  ========
     stem  stages                       factor  M params  MFLOPs  2 ep.    3 epochs
     ====  ===========================  ======  ========  ======  =======  ========
-    16    24/48/1  48/64/2  64/80/2         4      0.45    54.4   61.7 %    68.3 %
-    24    32/40/1  56/64/1  72/80/1         4      0.44    61.1   63.7 %    69.2 %
-    16    24/32/1  48/56/1  64/72/2 *       4      0.37    63.8   60.9 %
-    32    32/40/1  56/64/1  72/80/1         2      0.42    57.7   61.5 %    69.9 %
-    32    32/32/1  64/64/1  72/80/1         2      0.44    58.3   62.4 %
+    16    24/48/1  48/64/2  64/80/2         4      0.45    54.5   61.7 %    68.3 %
+    24    32/40/1  56/64/1  72/80/1         4      0.44    61.2   63.7 %    69.2 %
+    16    24/32/1  48/56/1  64/72/2 *       4      0.38    64.2   60.9 %
+    32    32/40/1  56/64/1  72/80/1         2      0.42    57.8   61.5 %    69.9 %
+    32    32/32/1  64/64/1  72/80/1         2      0.44    58.4   62.4 %
     ====  ===========================  ======  ========  ======  =======  ========
 
     (* stride 1 in the third stage.) Wide maps with few transformer layers learn faster than narrow ones with many, and

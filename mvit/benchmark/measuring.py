@@ -5,6 +5,7 @@ once, so that whatever else the machine is doing falls on all alike.
 """
 
 import contextlib
+import ctypes
 import itertools
 import math
 import re
@@ -126,7 +127,7 @@ def measure(contestants: list[Contender], variants: list[str], device: torch.dev
 
 def record(entry: Entry, device: torch.device) -> Measurement:
     """What is published of one network in one variant: times as medians and percentiles of all its passes."""
-    percentiles = statistics.quantiles(entry.singles, n=100)
+    percentiles = statistics.quantiles(entry.singles, n=100, method="inclusive")
     p50, p95 = (1000 * percentiles[i - 1] for i in (50, 95))
     return {
         "name": entry.contender.name,
@@ -163,6 +164,8 @@ def peak_memory(name: str, checkpoint: Path, against: tuple[str, ...], device: t
 
 def _grown_by_running_once(name: str, checkpoint: Path, against: tuple[str, ...], device: torch.device) -> int:
     build = _builder(name, checkpoint, against)
+    with contextlib.suppress(AttributeError, OSError):  # glibc: hand back what was freed, and would be used again
+        ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):  # Linux: forget the peak of the imports (proc(5), clear_refs)
         Path("/proc/self/clear_refs").write_text("5")
     before = _peak_rss()

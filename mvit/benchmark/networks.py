@@ -8,13 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
 
-import torch
 from torch import nn
 
 from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.inference.variants import UnavailableError
 from mvit.model import CIFAR10_CLASSES, MobileViT
-from mvit.networks.registry import build, checkpoint_name
+from mvit.networks.registry import build, checkpoint_name, try_building
 from mvit.networks.stems import UnknownNetworkError
 from mvit.storage.files import CHECKPOINTS
 from mvit.storage.formats import Evaluation
@@ -117,8 +116,7 @@ def contenders(checkpoint: Path, against: tuple[str, ...] = ()) -> list[Contende
             found.append(ours(f"{model.config.name}, {Path(name).name}", model, Path(name)))
         else:
             found.append(other(name.replace("/", " "), name))
-            with torch.device("meta"):
-                found[-1].build()  # a name that nothing has is said now, not after minutes
+            try_building(found[-1].build)  # a name that nothing has is said now, not after minutes
     name, count = Counter(each.name for each in found).most_common(1)[0]
     if count > 1:
         raise UnavailableError(f"Two networks would be called {name}: rename a folder, or name each once.")

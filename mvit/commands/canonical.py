@@ -2,7 +2,7 @@
 
 import sys
 
-from mvit.commands.arguments import checkpoint_parser
+from mvit.commands.arguments import checkpoint_parser, print_any_name
 from mvit.data.images import DataError
 from mvit.evaluation.canonical import estimate
 from mvit.evaluation.images import images_of_run
@@ -33,4 +33,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    print_any_name()
     sys.exit(main())

@@ -5,10 +5,11 @@ import json
 import sys
 from pathlib import Path
 
+from mvit.commands.arguments import print_any_name
 from mvit.data.images import DataError, hold_out, load_split
 from mvit.data.pictures import FIT
 from mvit.evaluation.accuracy import as_table, cut_and_fit, evaluate, predict, with_classes_of
-from mvit.evaluation.images import check_draw, held_out_of
+from mvit.evaluation.images import held_out_of, test_images
 from mvit.evaluation.mistakes import as_lines, worst_mistakes
 from mvit.model import CheckpointError, MobileViT
 from mvit.storage.records import Records
@@ -44,11 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         model = MobileViT.from_pretrained(options.checkpoint)
         records = Records.read(Path(options.checkpoint))
-        split = load_split(options.data, "test" if options.split == "test" else "train", model.config.image_size,
-                           **records.reading)
-        if options.split == "test":
-            check_draw(records, split)
-        elif options.split == "validation":
+        split = (test_images(options.checkpoint, model, options.data) if options.split == "test" else
+                 load_split(options.data, "train", model.config.image_size, **records.reading))
+        if options.split == "validation":
             of_run = records.run["settings"].get("validation") if records.run else None
             count = options.validation or of_run or 2000
             split = (held_out_of(records, split, count) if count == of_run else hold_out(split, count))[1]
@@ -70,4 +69,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    print_any_name()
     sys.exit(main())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from mvit.commands.arguments import checkpoint_parser
+from mvit.commands.arguments import checkpoint_parser, print_any_name
 from mvit.data.images import DataError, load_split
 from mvit.data.out_of_distribution import Strangers, strangers
 from mvit.evaluation.familiarity import familiarity, tell
@@ -66,4 +66,5 @@ def left_out(checkpoint: str, data: str, others: str) -> list[Told]:
 
 
 if __name__ == "__main__":
+    print_any_name()
     sys.exit(main())

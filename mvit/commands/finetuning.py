@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from mvit.commands.arguments import print_any_name
 from mvit.data.images import DataError, load_train_and_test
 from mvit.storage.files import CHECKPOINTS, write_json
 from mvit.storage.formats import FineTuning, Trials
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         weights = load_earlier("checkpoint", Path(options.weights))
         train, test = load_train_and_test(options.data, weights.config.image_size)
+        if (fewest := int(train.labels.bincount().min())) < options.images:
+            raise DataError(f"There are not {options.images} images of each class, but {fewest} of one: give --images.")
         trials: list[Trials] = []
         for what, settings in candidates(options.weights).items():
             found = accuracies(settings, train, test, options.images, range(options.seeds))
@@ -65,4 +68,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    print_any_name()
     sys.exit(main())

@@ -12,7 +12,6 @@ every worker, and after every picture that took one down.
 import gc
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -25,6 +24,10 @@ from PIL import Image
 
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.storage.files import ROOT
+
+FORKS = hasattr(os, "fork")  # not on Windows: there the page reads pictures itself, without these limits
+if FORKS:
+    import resource
 
 SECONDS = 2
 MEGABYTES = 450  # 50 megapixels decoded, once more as RGB, and what the process has anyway
@@ -57,6 +60,8 @@ class Reader:
         Raises:
             PictureError: as ``load_picture``; also where it takes too much time or memory.
         """
+        if not FORKS:
+            return to_network_size(load_picture(file), size)
         with self._turns:
             ours, its = socket.socketpair()
             with ours:
@@ -74,7 +79,8 @@ class Reader:
     def start(self) -> None:
         """Start the process that waits if there is none, so that the first picture does not wait for it."""
         with self._lock:
-            self._start()
+            if FORKS:
+                self._start()
 
     def close(self) -> None:
         """End the process that waits, as the end of the page does too."""
@@ -134,7 +140,8 @@ def main() -> None:
 def _answer(page: socket.socket) -> None:
     file, size = json.loads(_all_of(page))
     signal.setitimer(signal.ITIMER_REAL, SECONDS)  # SIGALRM ends the process, whatever code it is in
-    resource.setrlimit(resource.RLIMIT_DATA, (MEGABYTES << 20, MEGABYTES << 20))
+    with suppress(ValueError):  # a Mac's process has more from the beginning; the time is a limit all the same
+        resource.setrlimit(resource.RLIMIT_DATA, (MEGABYTES << 20, MEGABYTES << 20))
     try:
         answer = PIXELS + to_network_size(load_picture(file), size).tobytes()
     except PictureError as error:

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -74,7 +75,9 @@ def find_splits(path: Path) -> dict[str, Path]:
     inside = folders_in(path)
     if splits := _splits_among(inside):
         return splits
-    beside = _splits_among(folders_in(path.resolve().parent))
+    beside = {}
+    with suppress(DataError):  # one may not look into the folder above: nothing is known of it
+        beside = _splits_among(folders_in(path.resolve().parent))
     if path.resolve() in [split.resolve() for split in beside.values()] and len(beside) == 2:
         raise DataError(f"{path} is but one of the two parts of a data set: give the folder above it, with train/ and "
                         "test/ in it.")
@@ -121,7 +124,7 @@ def listed(items: list[Path] | list[str]) -> str:
 def folders_in(path: Path) -> list[Path]:
     """Those that are not hidden, in the order of their names."""
     try:
-        return sorted(each for each in path.iterdir() if each.is_dir() and not is_hidden(each.name))
+        return sorted(each for each in path.iterdir() if os.path.isdir(each) and not is_hidden(each.name))
     except OSError as error:
         raise DataError(f"The folder {path} cannot be read: {error.strerror}.") from error
 

@@ -189,9 +189,14 @@ def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.
     lossy = {Path(file).suffix.lower() for file, every_pixel in zip(kept, lossless, strict=True) if not every_pixel}
     kept_as = "JPEG" if lossy <= JPEG_SUFFIXES else "lossy"
     kind = ("lossless copy" if share == 0 else f"{kept_as} copy" if share == 1 else
-            f"{share:.0%} {kept_as} copy, the rest lossless")
+            f"{_in_percent(share)} {kept_as} copy, the rest lossless")
     return _split(f"{source} {split} split, {kind}", list(classes), np.stack(images), labels, np.array(lossless),
                   kept)
+
+
+def _in_percent(share: float) -> str:
+    """A share that is neither none nor all, which it is not rounded to either."""
+    return "under 1%" if share < 0.005 else "over 99%" if share >= 0.995 else f"{share:.0%}"
 
 
 def _pixels(file: str, size: int) -> np.ndarray:
@@ -274,10 +279,11 @@ def split_off(split: Split, folder: Path, share: float) -> tuple[Split, Split]:
     names = [class_name(Path(file).relative_to(folder).as_posix()) for file in split.files]
     order = sorted(range(len(split)), key=lambda i: sha256(names[i].encode()).digest())
     train, test = _part(split, torch.tensor(order), taken)
-    note = (f"There is no test/: {share:.0%} of each class, {len(test):,} of {len(split):,} pictures, are kept for "
-            "testing and not trained on (--test-share).")
-    train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {of_all:.0%} {MADE}"))
-                   for name, of_all, part in (("train", 1 - share, train), ("test", share, test)))
+    note = (f"There is no test/: {_in_percent(share)} of each class, {len(test):,} of {len(split):,} pictures, are "
+            "kept for testing and not trained on (--test-share).")
+    train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {percent} {MADE}"))
+                   for name, percent, part in (("train", _in_percent(1 - share), train),
+                                               ("test", _in_percent(share), test)))
     return replace(train, notes=(note,)), test
 
 

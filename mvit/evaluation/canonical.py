@@ -54,7 +54,7 @@ def estimate(model: Network, held_out: Split, test: Evaluation) -> CanonicalEsti
         raise DataError("What JPEG copies cost is told by lossless images held out from the training, for a checkpoint "
                         f"that was tested on JPEG copies: here are {held_out.name}, and it was tested on the "
                         f"{test['split']}.")
-    right, copied = ((predict(model, images).argmax(1) == images.labels).double()
+    right, copied = ((predict(model, images).argmax(1) == images.labels).cpu().double()
                      for images in (held_out, jpeg_copy(held_out)))
     lost = right - copied
     p, n = test["accuracy"], test["images"]

@@ -140,7 +140,9 @@ def familiarity(model: MobileViT, train: Split, held_out: Split | None, test: Sp
         calibrated_on = f"{half:,} images of the {test.name}; they are not among those counted"
     some = train.some(BANK_SIZE)
     bank = keep(pooled(model, some.images))
-    measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images)) for split in (held_out, test))
+    # On the CPU: Apple's devices have no float64.
+    measured, tested = (neighbour_distance(bank.float(), pooled(model, split.images)).cpu()
+                        for split in (held_out, test))
     share = SHARE if len(measured) * SHARE >= 1 else 0.0  # of fewer than twenty images none is called unusual
     threshold = round(measured.double().quantile(1 - share).item() + 5e-6, 5)  # rounded up
     called = int((tested > threshold).sum())

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mvit.data.folders import find_splits
 from mvit.data.images import MADE, TEST_SHARE, DataError, Split, hold_out, load_split, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.model import MobileViT
@@ -17,9 +18,13 @@ def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> S
         data: as for :func:`mvit.data.images.load_split`.
 
     Raises:
-        DataError: they cannot be had, or are of other classes.
+        DataError: they cannot be had, or are of other classes; where the run made the split, also if pictures were
+            added, changed or removed since: others, trained on, would be among those taken for testing now.
     """
     records = Records.read(Path(checkpoint))
+    its = records.evaluation
+    if data and its and MADE in its["split"] and "test" not in find_splits(Path(data).expanduser()):
+        return images_of_run(checkpoint, model, data)[2]
     test = load_split(data, "test", model.config.image_size, **records.reading)
     check_draw(records, test)
     return with_classes_of(model, test)
@@ -36,7 +41,7 @@ def check_draw(records: Records, test: Split, test_share: float | None = None) -
     """
     its = records.evaluation
     if not (its and records.run and all(MADE in name for name in (its["split"], test.name))
-            and set(its["class_names"]) == set(test.class_names)):
+            and set(its["class_names"]) & set(test.class_names)):
         return
     if records.fingerprint is None:
         raise DataError("This run drew its test pictures as an earlier version of this program did, and trained on "
@@ -66,7 +71,8 @@ def check_trained_on(records: Records, train: Split) -> None:
     """Raise a DataError where a run is known to have trained on other images."""
     if records.fingerprint not in (None, train.fingerprint()):
         raise DataError("These are not the images that the run trained on: pictures were added, changed or removed "
-                        "since, or it is another folder. Train again, or give the folder as it was.")
+                        "since, or it is another folder. Train again, or give the folder as it was; pictures in a "
+                        "folder test/ of their own can be tested on at any time.")
 
 
 def images_of_run(checkpoint: str | Path, model: MobileViT, data: str | None) -> tuple[Split, Split | None, Split]:

@@ -2,7 +2,7 @@
 
 Quantisation is static, by ONNX Runtime: the range of each feature map is that which it has on training images, and the
 file has integer operators where it pays. What was tried, by ``checkpoints/strong`` on 2,000 held-out training images
-(JPEG copy; float32: 93.80 %), and how many times float32's speed it has with a batch of 64 (two cores with AVX-512
+(lossless; float32: 93.80 %), and how many times float32's speed it has with a batch of 64 (two cores with AVX-512
 VNNI, 20 turns, on a machine that had other work, so that a tenth says little):
 
 ==========================================  ========  =====

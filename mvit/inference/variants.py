@@ -185,14 +185,14 @@ class _AttentionInParts(TorchFunctionMode):
 def compiled(model: nn.Module, example: Tensor) -> Forward:
     """torch.compile with BatchNorm folded: needs a C++ compiler on a CPU."""
     from torch._inductor import config
-    from torch._inductor.exc import InvalidCxxCompiler
+    from torch._inductor.exc import InductorError
 
     function = torch.compile(to_channels_last(fold_batchnorm(model, example)))
     try:
         with torch.no_grad(), config.patch({"freezing": True}):
             function(example)
-    except InvalidCxxCompiler as error:
-        raise UnavailableError("torch.compile finds no C++ compiler") from error
+    except InductorError as error:  # no C++ compiler, or none that works
+        raise UnavailableError(f"torch.compile: {str(error).splitlines()[0]}") from error
     return function
 
 

@@ -1,5 +1,8 @@
 """Networks by their names, for training and for the benchmark."""
 
+from collections.abc import Callable
+
+import torch
 from torch import nn
 
 from mvit.networks.stems import UnknownNetworkError, with_cifar_stem
@@ -22,6 +25,18 @@ def build(name: str, num_classes: int = 10, stem: str = "") -> nn.Module:
     """
     network = _of_library(name, num_classes)
     return with_cifar_stem(network, name) if stem == "cifar" else network
+
+
+def try_building(make: Callable[[], nn.Module]) -> None:
+    """Raise what ``make`` raises, without the time and memory that weights take.
+
+    Torchvision's RegNets look at their weights while they are built: these are made in full.
+    """
+    try:
+        with torch.device("meta"):
+            make()
+    except NotImplementedError:
+        make()
 
 
 def checkpoint_name(network: str, stem: str, recipe: str) -> str:

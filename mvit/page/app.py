@@ -23,7 +23,7 @@ from mvit.page.measuring import stop_all
 from mvit.page.serving import ServingError
 from mvit.page.theme import CSS, HEAD, THEME
 from mvit.page.training import training_figures, training_tab
-from mvit.page.unfold import example_named, unfold_tab, weights_named
+from mvit.page.unfold import choose, example_named, unfold_tab, weights_named
 from mvit.page.uploads import guard
 from mvit.storage.files import CHECKPOINTS
 from mvit.storage.records import find_checkpoints
@@ -40,6 +40,10 @@ def opened(checkpoint: str, request: gr.Request) -> tuple:
     """
     asked = request.query_params
     weights = (weights_named(asked["weights"]) if "weights" in asked else None) or checkpoint
+    try:
+        usable(weights)
+    except gr.Error:
+        weights = checkpoint
     # Of other weights than the page begins with the first example, too: it may be another, or of another size.
     pixels = example_named(asked.get("example"), weights) if {"example", "weights"} & set(asked) else None
     return (gr.Tabs(selected=asked["tab"]) if asked.get("tab") in TABS else gr.skip(), pixels or gr.skip(),
@@ -97,6 +101,9 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
                 costs = efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
                 figures = training_tab(checkpoint)
+        # What an address names is chosen when somebody goes back to it, whichever tabs have been opened so far.
+        gone_back = gr.HTML(js_on_load="mvit.choose = names => trigger('click', mvit.latest(names))", padding=False)
+        gone_back.click(choose, checkpoint, [pixels, checkpoint], **LAST)
         # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(opened, checkpoint, [tabs, pixels, checkpoint, figures, *costs], **AT_ONCE).then(
             None, js="() => mvit.followTabs()", api_visibility="private")

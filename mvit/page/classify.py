@@ -86,16 +86,19 @@ def remark(answer: Answer, milliseconds: float) -> str:
 
 
 def compare(label: dict | None, pixels: str, checkpoint: str) -> str:
-    """What other weights on offer, of the same classes, make of the same picture, as an HTML table; nothing where
-    there are none, or no answer.
+    """What other weights on offer, of the same classes and for pictures of the same size, make of the same picture, as
+    an HTML table; nothing where there are none, or no answer.
     """
     if not label:
         return ""
-    rows, first = [], of_classes(usable(checkpoint).model.config.class_names)[:MOST_COMPARED]
+    its = usable(checkpoint).model.config
+    rows, first = [], of_classes(its.class_names)[:MOST_COMPARED]
     for name in [*first, *({checkpoint} - set(first))]:
         try:
             classifier = usable(name)
         except gr.Error:
+            continue
+        if classifier.model.config.image_size != its.image_size:
             continue
         said, confidence = classifier(unpack(pixels)).best
         chosen = " (chosen)" if name == checkpoint else ""

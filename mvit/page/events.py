@@ -5,4 +5,8 @@
 # meanwhile for one that this stream will answer, and waits for ever (gradio 6.31). The threads of launch() bound how
 # many are at work, mvit.page.crowd how many wait.
 AT_ONCE = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-LAST = {**AT_ONCE, "trigger_mode": "always_last"}  # what changes while the page is still at work on it is not forgotten
+# What changes while the page is still at work on it is not forgotten, but where the answer is an error. It is then sent
+# with the values of that moment, but with the data of the first event: where there are such data, the page's scripts
+# give them in one object that has what was chosen last (gradio 6.31).
+LAST = {**AT_ONCE, "trigger_mode": "always_last"}
+EACH = {**AT_ONCE, "trigger_mode": "multiple"}  # for data that Gradio's own components give

@@ -15,15 +15,16 @@ from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.page.checkpoints import folder_of, usable
 from mvit.page.crowd import made_once
 from mvit.page.data import ANOTHER, NotAtHandError, at_hand, evaluated_pictures
-from mvit.page.events import AT_ONCE, LAST
+from mvit.page.events import LAST
 from mvit.page.pictures import pack
 from mvit.storage.files import version
 
 MOST = 12
 SIDE, SMALL = 512, 96  # in pixels: of the pictures at most, and of those to choose by
-CHOOSE = """element.addEventListener('click', event => {
+CHOOSE = """const chosen = {}  // one for all clicks, see mvit/page/events.py
+element.addEventListener('click', event => {
     const example = event.target.closest('[data-example]')?.dataset.example
-    if (example) trigger('click', {example})
+    if (example) trigger('click', Object.assign(chosen, {example}))
 })"""
 
 
@@ -140,5 +141,5 @@ def examples_under(picture: gr.Image, checkpoint: gr.Dropdown) -> None:
     buttons, note = gallery(checkpoint.value)
     shown = gr.HTML(buttons, js_on_load=CHOOSE, apply_default_css=False, elem_id="examples")
     words = gr.Markdown(note, elem_classes="note")
-    shown.click(chosen, checkpoint, picture, **AT_ONCE)
+    shown.click(chosen, checkpoint, picture, **LAST)
     checkpoint.change(gallery, checkpoint, [shown, words], **LAST)

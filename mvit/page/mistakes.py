@@ -6,9 +6,9 @@ import os
 import re
 import threading
 import time
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import gradio as gr
 import torch
@@ -32,17 +32,19 @@ WORKING = "The pictures of another cell are being looked for: please try again i
 # A click chooses a cell, and so do Enter and Space; the arrow keys go from one to the next, over empty ones.
 CHOOSE = """
 const STEPS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}
+const chosen = {}  // one for all clicks, see mvit/page/events.py
+const choose = cell => trigger('click', Object.assign(chosen, {cell: place(cell)}))
 const place = cell => cell.dataset.cell.split('-').map(Number)
 
 element.addEventListener('click', event => {
     const cell = event.target.closest('[data-cell]')
-    if (cell) trigger('click', {cell: place(cell)})
+    if (cell) choose(cell)
 })
 element.addEventListener('keydown', event => {
     const cell = event.target.closest('[data-cell]'), step = STEPS[event.key]
     if (!cell || !(step || event.key == 'Enter' || event.key == ' ')) return
     event.preventDefault()
-    if (!step) return trigger('click', {cell: place(cell)})
+    if (!step) return choose(cell)
     const [row, column] = place(cell)
     for (let i = 1; i < 100; i++) {
         const next = element.querySelector(`[data-cell="${row + i * step[0]}-${column + i * step[1]}"]`)
@@ -52,12 +54,15 @@ element.addEventListener('keydown', event => {
 """
 
 
-class Row(NamedTuple):
-    """What a network makes of a class's pictures, of each the file, the label of the answer, and its confidence."""
+@dataclass
+class Row:
+    """What a network makes of a class's pictures, of each that can be read the file, the label of the answer, and its
+    confidence; and how many were looked at."""
 
-    files: list[str]
-    answers: list[int]
-    confidences: list[float]
+    files: list[str] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    confidences: list[float] = field(default_factory=list)
+    looked: int = 0
 
 
 def choosable(chart: str, evaluation: Evaluation) -> str:
@@ -112,7 +117,7 @@ def _behind(checkpoint: str, row: int, column: int) -> tuple[str, list[str]]:
         _looking.release()
     chosen = sorted((i for i, answer in enumerate(found.answers) if answer == column),
                     key=lambda i: -found.confidences[i])
-    looked = f" Of its {len(files):,} the first {len(found.files):,} were looked at." * (len(found.files) < len(files))
+    looked = f" Of its {len(files):,} the first {found.looked:,} were looked at." * (found.looked < len(files))
     most = f" The {SHOWN} most confident of them are shown." if len(chosen) > SHOWN else ""
     size = usable(checkpoint).model.config.image_size
     return (f"Found here: {len(chosen):,}.{most}{looked}",
@@ -123,16 +128,20 @@ _looking = threading.Lock()  # one at a time: the others' threads are for all el
 
 
 @lru_cache(64)
+def _row(_checkpoint: str, _version: tuple, _files: tuple[str, ...]) -> Row:
+    """What is known of these files: at first nothing."""
+    return Row()
+
+
 @torch.inference_mode()
-def _classified(checkpoint: str, _version: tuple, files: tuple[str, ...]) -> Row:
-    """What the network makes of these files, of as many as there is time for."""
+def _classified(checkpoint: str, version_now: tuple, files: tuple[str, ...]) -> Row:
+    """What the network makes of these files, of as many as there is time for; the next time it goes on from there."""
     model, end = usable(checkpoint).model, time.monotonic() + SECONDS
-    row = Row([], [], [])
-    for begin in range(0, len(files), 50):
-        if time.monotonic() > end:
-            break
-        seen = [(file, pixels) for file in files[begin:begin + 50]
-                if (pixels := _pixels(file, model.config.image_size)) is not None]
+    row = _row(checkpoint, version_now, files)
+    while row.looked < len(files) and time.monotonic() < end:
+        some = files[row.looked:row.looked + 50]
+        row.looked += len(some)
+        seen = [(file, pixels) for file in some if (pixels := _pixels(file, model.config.image_size)) is not None]
         if not seen:
             continue
         images = torch.cat([pixels for _, pixels in seen])

@@ -83,7 +83,7 @@ def choose(event: gr.EventData, checkpoint: str) -> tuple[Any, Any]:
     """
     chosen = event._data
     weights = weights_named(chosen["weights"]) if "weights" in chosen else checkpoint
-    pixels = example_named(chosen["example"], weights) if weights else None
+    pixels = example_named(chosen["example"], weights) if weights and "example" in chosen else None
     return pixels or gr.skip(), weights if weights and "weights" in chosen else gr.skip()
 
 

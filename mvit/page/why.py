@@ -1,6 +1,5 @@
 """“Why this answer?” on the Classify tab: where the network finds what speaks for a class."""
 
-import html
 from typing import Any
 
 import gradio as gr
@@ -8,10 +7,11 @@ import numpy as np
 from PIL import Image
 
 from mvit.data.pictures import to_network_size
+from mvit.documents.rendering import markdown
 from mvit.explain.gradcam import HEAT, blend, gradcam, gradcam_figure
 from mvit.inference.classifier import as_pixels
 from mvit.page.checkpoints import usable
-from mvit.page.events import LAST
+from mvit.page.events import EACH, LAST
 from mvit.page.pictures import figure_output, unpack
 
 GREY = 110  # of the picture under the colour bar's colours: there is none
@@ -26,7 +26,7 @@ def explain_class(name: Any, pixels: str, checkpoint: str) -> tuple[Image.Image,
     seen = to_network_size(unpack(pixels), model.config.image_size)
     heat = gradcam(model, as_pixels(seen), model.config.class_names.index(name))[0]
     H, W = heat.shape
-    shown, most, total = f"“{html.escape(name)}”", heat.max().item(), heat.sum().item()
+    shown, most, total = f"“{markdown(name)}”", heat.max().item(), heat.sum().item()
     words = (f"Bright is where the network finds what speaks for {shown} (Grad-CAM). Each of the {H} × {W} tokens of "
              f"its last feature map adds to the logit of {shown} or takes away: the brightest adds {_short(most)}, "
              f"all that add {_short(total)} together. Those that take away are as dark as those that do neither. A "
@@ -92,4 +92,4 @@ def why_section(answered: gr.events.Dependency, begin: dict[str, float], label: 
     answered.then(explain_answer, [label, *subject], [section, chosen, *shown], **LAST)
     # Not preprocessed: Gradio would refuse a class of weights that were chosen a moment ago.
     chosen.input(explain_class, [chosen, *subject], shown, preprocess=False, **LAST)
-    label.select(explain_clicked, subject, [chosen, *shown], **LAST)
+    label.select(explain_clicked, subject, [chosen, *shown], **EACH)

@@ -64,14 +64,15 @@ def check_watched(role: str, folder: Path, records: Records, watched: Split) -> 
         raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
 
 
-def load_teacher(network: Network, settings: Settings, watched: Split) -> MobileViT:
+def load_teacher(network: Network, settings: Settings, train: Split, watched: Split) -> MobileViT:
     """The network that the settings name as the teacher, ready to answer.
 
     It gets the student's images, normalized by the student's mean and deviation; its own are near them, for the same
     classes of images.
 
     Raises:
-        TrainingError, DataError: it is no checkpoint, knows other classes or sizes, or was judged by other images.
+        TrainingError, DataError: it is no checkpoint, knows other classes or sizes, was judged by other images, or may
+            have been trained on what is held out now.
     """
     folder = Path(settings.teacher)
     teacher, records = load_earlier("teacher", folder), Records.read(folder)
@@ -79,6 +80,9 @@ def load_teacher(network: Network, settings: Settings, watched: Split) -> Mobile
     if settings.validation:
         check_watched("teacher", folder, records, watched)
     check_alike("teacher", teacher, network, ("class_names", "image_size"))
+    if settings.validation and records.fingerprint not in (None, train.fingerprint()):
+        raise TrainingError(f"The teacher in {folder} was trained on other images than these, perhaps on some that are "
+                            "held out now: train it again, or leave --validation out.")
     example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
     folded = fold_batchnorm(teacher, example)
     assert isinstance(folded, MobileViT)  # a copy of the teacher

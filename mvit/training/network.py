@@ -9,6 +9,7 @@ from mvit.data.augmentation import PADDING
 from mvit.data.images import Split, mean_and_std
 from mvit.model import MobileViT, MobileViTConfig
 from mvit.networks.compared import Compared, ComparedConfig, Network
+from mvit.networks.registry import try_building
 from mvit.networks.stems import UnknownNetworkError
 from mvit.training.epoch import batches
 from mvit.training.settings import OURS, Settings, TrainingError
@@ -45,8 +46,7 @@ def network_config(settings: Settings, **of_images: Any) -> MobileViTConfig | Co
     try:
         config = (MobileViTConfig(**{**of_images, **(settings.model or {})}) if settings.network == OURS else
                   ComparedConfig(settings.network, settings.stem, **of_images))
-        with torch.device("meta"):
-            network_of(config)
+        try_building(lambda: network_of(config))
     except (UnknownNetworkError, ImportError) as error:
         raise TrainingError(str(error)) from error
     except (TypeError, ValueError) as error:
@@ -69,7 +69,9 @@ def try_out(network: Network, train: Split, settings: Settings) -> None:
     smallest = min(map(len, batches(len(train), settings.batch_size, settings.processes, torch.Generator())))
     images = train.images[: min(2, smallest // settings.processes)]  # where one will do, many will
     if not len(images):
-        raise TrainingError(f"{len(train)} images are too few for steps of {settings.processes} processes.")
+        what = "images" if settings.batch_size >= settings.processes else "images in a batch (--batch-size)"
+        raise TrainingError(f"{min(len(train), settings.batch_size)} {what} are too few for {settings.processes} "
+                            "processes.")
     try:
         with torch.no_grad():
             finite = copy.deepcopy(network).train()(network.normalize(images)).isfinite().all()

@@ -144,6 +144,8 @@ def taken(checkpoint: Path, run: Path) -> Iterator[None]:
         yield
     finally:
         if lock:
+            if not fcntl:  # on Windows no open file can be deleted
+                lock.close()
             if not (run / "resume.pt").exists():
                 remove_run(run)
             lock.close()
@@ -173,9 +175,15 @@ def _locked(file: Path) -> TextIO:
         stream.close()  # the run that had it has finished meanwhile, and removed it
         file.parent.mkdir(parents=True, exist_ok=True)
         return _locked(file)
-    stream.truncate(0)
-    stream.write(f"Process {os.getpid()} on {platform.node()}")
-    stream.flush()
+    try:
+        stream.truncate(0)
+        stream.write(f"Process {os.getpid()} on {platform.node()}")
+        stream.flush()
+    except OSError:  # the disk is full
+        with suppress(OSError):
+            stream.close()
+        file.unlink(missing_ok=True)
+        raise
     return stream
 
 

@@ -29,6 +29,9 @@ class Processes:
     def join(cls, device: torch.device) -> "Processes":
         if "RANK" not in os.environ:
             return cls()
+        if device.type == "mps":
+            raise TrainingError("Processes cannot share a batch on Apple's MPS: leave torchrun out, or give --device "
+                                "cpu.")
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
         return cls(dist.get_rank(), dist.get_world_size())
 
@@ -67,9 +70,11 @@ class Processes:
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The named device, else CUDA (this process's own card), else Apple's MPS, else the CPU."""
+    """The named device, else CUDA (this process's own card), else Apple's MPS (for one process), else the CPU."""
     if name is None:
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        alone = "RANK" not in os.environ  # on MPS processes cannot share a batch
+        name = "cuda" if torch.cuda.is_available() else (
+            "mps" if torch.backends.mps.is_available() and alone else "cpu")
     try:
         device = torch.device(name)
         if device.type == "cuda" and device.index is None:

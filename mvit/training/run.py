@@ -140,7 +140,8 @@ def start(place: Place, settings: Settings, data: str | None, command: str) -> R
     before = begin_with(network, settings, splits.train, splits.watched) if settings.weights else []
     try_out(network, splits.train, settings)
     teacher, taught_by = find_teacher(network, settings, splits)
-    state = State(settings, data, command, splits.train.fingerprint(), taught_by, before, earlier_runs(settings))
+    state = State(settings, data, command, splits.train.fingerprint(), splits.watched.fingerprint(), taught_by, before,
+                  earlier_runs(settings))
     return under_way(place, state, splits, network, teacher)
 
 
@@ -158,8 +159,10 @@ def go_on(place: Place, data: str | None) -> Run:
     if data is not None:
         state.data = data
     splits = load_splits(state.data, settings, place.processes)
-    if state.fingerprint != splits.train.fingerprint():
-        raise TrainingError(f"The run in {place.folder} began with other training images than those in {state.data}.")
+    for kind, fingerprint, split in (("training", state.fingerprint, splits.train),
+                                     ("watched", state.watched, splits.watched)):
+        if fingerprint != split.fingerprint():
+            raise TrainingError(f"The run in {place.folder} began with other {kind} images than those in {state.data}.")
     network = build_network(settings, splits.train)
     teacher, taught_by = find_teacher(network, settings, splits)
     if state.taught_by != taught_by:
@@ -174,7 +177,7 @@ def find_teacher(network: Network, settings: Settings, splits: Splits) -> tuple[
     """The teacher and the checksums of its files; None if the settings name none."""
     if not settings.teacher:
         return None, None
-    return load_teacher(network, settings, splits.watched), checksums(Path(settings.teacher))
+    return load_teacher(network, settings, splits.train, splits.watched), checksums(Path(settings.teacher))
 
 
 def under_way(place: Place, state: State, splits: Splits, network: Network, teacher: MobileViT | None) -> Run:

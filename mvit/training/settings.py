@@ -129,7 +129,8 @@ class Settings:
         held out, the architecture of the weights that it began with.
         """
         its = getattr(self, name)
-        return bool(its == typed or (name == "validation" and 0 < its < typed) or (
+        recipe = RECIPES.get(self.recipe, self)
+        return bool(its == typed or (name == "validation" and 0 < its < typed == recipe.validation) or (
             name == "model" and self.weights and typed and typed.items() <= (its or {}).items()))
 
     @property

@@ -13,7 +13,7 @@ from mvit.storage.formats import About, Epoch, Evaluation
 from mvit.storage.records import Records
 from mvit.training.settings import Settings, TrainingError
 
-STATE_VERSION = 5  # of what resume.pt holds, and of the draws: a run ends as it began
+STATE_VERSION = 6  # of what resume.pt holds, and of the draws: a run ends as it began
 
 
 @dataclass
@@ -24,7 +24,7 @@ class State:
         settings: those that it began with.
         data: the folder of its images; None for CIFAR-10.
         command: what was typed.
-        fingerprint: of the training images.
+        fingerprint, watched: of the training images, and of those that each epoch is measured on.
         taught_by: checksums of the teacher; None for none.
         before: the history of the weights that it began with, a record an epoch.
         earlier: what is known of the runs that it builds on (:func:`mvit.training.earlier.earlier_runs`).
@@ -37,6 +37,7 @@ class State:
     data: str | None
     command: str
     fingerprint: int
+    watched: int
     taught_by: list[int] | None
     before: list[Epoch]
     earlier: dict[str, About | None]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mvit.data import canonical
+from mvit.data import canonical, folders
 from mvit.data.images import (
     DataError,
     Split,
@@ -146,6 +146,24 @@ def test_pictures_that_are_added_take_few_others_from_training_to_the_test(tmp_p
     shutil.move(tmp_path / "before", tmp_path / "moved" / "train")
     again = list_split(tmp_path / "moved", "train").files
     assert {str(Path(file).relative_to(tmp_path / "moved" / "train")) for file in again} == trained
+
+
+def test_a_share_is_not_rounded_to_none_or_all(tmp_path):
+    for number in range(201):
+        picture(tmp_path / f"a/{number}.{'png' if number else 'jpg'}")
+        picture(tmp_path / f"b/{number}.png")
+    assert load_split(tmp_path, "train").name.endswith("under 1% JPEG copy, the rest lossless")
+
+
+def test_a_folder_may_lie_in_one_that_cannot_be_listed(tmp_path, folder, monkeypatch):
+    def listed(path: Path) -> list[Path]:
+        if path == tmp_path:
+            raise DataError("cannot be read")
+        return sorted(path.iterdir())
+
+    mine = copied(folder / "train", tmp_path / "mine")
+    monkeypatch.setattr(folders, "folders_in", listed)
+    assert folders.find_splits(mine) == {"train": mine}
 
 
 def copied(folder: Path, to: Path) -> Path:

@@ -14,6 +14,8 @@ from mvit.networks.registry import build
 from mvit.networks.stems import UnknownNetworkError
 from mvit.networks.tiniest import Block
 from mvit.training import output, run
+from mvit.training.network import network_config
+from mvit.training.settings import Settings
 
 
 def test_the_yardstick_has_the_published_size_and_sees_far():
@@ -46,6 +48,10 @@ def test_what_there_is_not_is_said(name, stem, words):
         pytest.importorskip("timm", reason="timm is an extra")
     with pytest.raises(UnknownNetworkError, match=words):
         build(name, stem=stem)
+
+
+def test_networks_that_look_at_their_weights_while_they_are_built_can_be_named():
+    assert network_config(Settings(network="regnet_x_400mf")).network == "regnet_x_400mf"
 
 
 class Small(nn.Module):

@@ -169,6 +169,18 @@ def in_words(response) -> str:
     return f"{asked.method} {asked.url} {(asked.post_data or '')[:500]}\n{response.status} {answer[:500]}"
 
 
+@contextmanager
+def slow_line(page, milliseconds: int = 500):
+    """Every answer takes so long at least."""
+    line = page.context.new_cdp_session(page)
+    for latency in (milliseconds, 0):
+        line.send("Network.emulateNetworkConditions", {"offline": False, "latency": latency, "uploadThroughput": -1,
+                                                       "downloadThroughput": -1})
+        if latency:
+            yield
+    line.detach()
+
+
 def upload(page, file):
     page.locator("input[type=file]").first.set_input_files(file)
 

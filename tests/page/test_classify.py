@@ -12,7 +12,7 @@ from mvit.inference.classifier import Answer
 from mvit.page.checkpoints import folder_of, load_classifier
 from mvit.page.classify import WELCOME, compare, remark, show_answer
 from mvit.page.pictures import pack
-from tests.page.conftest import REFERENCE, SHIPPED, upload, wait_for_answer
+from tests.page.conftest import REFERENCE, SHIPPED, slow_line, upload, wait_for_answer
 
 
 @pytest.mark.parametrize("checkpoint", SHIPPED, ids=lambda path: path.name)
@@ -174,3 +174,24 @@ def test_a_picture_may_be_pasted_or_dropped_anywhere(page, drawn, way):
         }""", [way, list(drawn[name].read_bytes())])
         wait_for_answer(page, name)
         page.get_by_role("tab", name="Classify", selected=True).wait_for()
+
+
+def test_of_two_quick_clicks_the_last_is_answered(page):
+    with slow_line(page):
+        page.get_by_role("button", name="ship", exact=True).click()
+        page.get_by_role("button", name="dog", exact=True).click()
+        wait_for_answer(page, "dog")
+
+
+def test_going_back_from_other_weights_keeps_the_picture(page, drawn):
+    upload(page, drawn["frog"])
+    wait_for_answer(page, "frog")
+    page.get_by_label("Weights").click()
+    page.get_by_role("option", name="reference").click()
+    page.wait_for_function("location.search.includes('weights=reference')")
+    page.get_by_text("The weights reference:").wait_for()
+    page.go_back()
+    page.get_by_text("The weights strong:").wait_for()
+    page.wait_for_timeout(300)
+    wait_for_answer(page, "frog")
+    assert page.get_by_alt_text("The picture you gave").count() == 1

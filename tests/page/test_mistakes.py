@@ -17,7 +17,7 @@ from mvit.page import data as page_data
 from mvit.page.checkpoints import folder_of, load_classifier
 from mvit.page.mistakes import WORKING, choosable, show_chosen
 from mvit.page.training import training_figures
-from tests.page.conftest import REFERENCE
+from tests.page.conftest import REFERENCE, slow_line
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +132,12 @@ def test_one_lookup_at_a_time(evaluated):
 
 
 def test_looking_ends_when_its_time_is_over(evaluated, monkeypatch):
-    monkeypatch.setattr(mistakes, "SECONDS", -1)
-    mistakes._classified.cache_clear()
-    assert "Of its 4 the first 0 were looked at" in show_chosen(chosen([CAT, SHIP]), evaluated)
-    mistakes._classified.cache_clear()
+    mistakes._row.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(mistakes, "SECONDS", -1)
+        assert "Of its 4 the first 0 were looked at" in show_chosen(chosen([CAT, SHIP]), evaluated)
+    answer = show_chosen(chosen([CAT, SHIP]), evaluated)  # goes on
+    assert "Found here: 3." in answer and "were looked at" not in answer
 
 
 # --------------------------------------------------------------------------- the chart
@@ -183,6 +185,15 @@ def test_a_click_on_the_page_is_answered(page):
     page.keyboard.press("ArrowDown")  # to an automobile taken for an airplane
     page.keyboard.press("Enter")
     page.locator("#behind").get_by_text("automobile taken for airplane").wait_for()
+
+
+def test_of_two_quick_clicks_the_last_is_answered(page):
+    page.get_by_role("tab", name="Training").click()
+    page.locator("[data-cell='3-5']").wait_for()
+    with slow_line(page):
+        page.locator("[data-cell='3-5']").click()
+        page.locator("[data-cell='0-1']").click()
+        page.locator("#behind").get_by_text("airplane taken for automobile").wait_for()
 
 
 def test_a_folder_that_is_no_data_set_is_said_to_be_none(tmp_path, capsys):

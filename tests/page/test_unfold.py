@@ -14,7 +14,7 @@ from mvit.page import checkpoints
 from mvit.page.checkpoints import usable
 from mvit.page.pictures import pack
 from mvit.page.unfold import choose, described, example_named, experiment, link, own_picture, weights_named
-from tests.page.conftest import REFERENCE, SHIPPED, upload, wait_for_answer
+from tests.page.conftest import REFERENCE, SHIPPED, slow_line, upload, wait_for_answer
 
 DRAWING = "document.querySelector('.network-drawing').drawing"
 
@@ -54,6 +54,37 @@ def test_the_address_names_the_picture_once_it_is_drawn(page):
     page.wait_for_function("!location.search.includes('unfold')")
 
 
+def test_of_two_quick_clicks_the_last_is_drawn(page):
+    page.get_by_role("tab", name="Unfold").click()
+    says(page, "airplane")
+    with slow_line(page):
+        for name in ("ship", "dog"):
+            page.get_by_role("button", name=name, exact=True).click()
+        says(page, "dog")
+    wait_for_address(page, "?tab=unfold&example=dog")
+
+
+def test_going_back_twice_in_a_hurry_keeps_what_lies_ahead(page):
+    page.get_by_role("tab", name="Unfold").click()
+    says(page, "airplane")
+    for weights in ("reference", "80-mflops"):
+        page.get_by_label("Weights").click()
+        page.get_by_role("option", name=weights).click()
+        says(page, "airplane", of=weights)
+        wait_for_address(page, f"?tab=unfold&weights={weights}")
+    with slow_line(page):
+        page.evaluate("history.back()")
+        page.wait_for_timeout(100)
+        page.evaluate("history.back()")
+        says(page, "airplane", of="strong")
+    wait_for_address(page, "?tab=unfold")
+    page.go_forward()
+    wait_for_address(page, "?tab=unfold&weights=reference")
+    page.go_forward()
+    says(page, "airplane", of="80-mflops")
+    wait_for_address(page, "?tab=unfold&weights=80-mflops")
+
+
 def test_an_example_is_chosen_for_the_weights_of_that_moment():
     def chosen(**names):
         return choose(SimpleNamespace(_data=names), REFERENCE.name)
@@ -62,6 +93,7 @@ def test_an_example_is_chosen_for_the_weights_of_that_moment():
     assert chosen(example="cat") == (cat, gr.skip())
     assert chosen(example="cat", weights=None) == (cat, SHIPPED[0].name)
     assert chosen(example="cat", weights="gone") == (gr.skip(), gr.skip())
+    assert chosen(weights=None) == (gr.skip(), SHIPPED[0].name)
 
 
 def test_a_network_of_too_many_tokens_is_not_drawn_and_that_is_said(tmp_path, tiny, monkeypatch, drawn):

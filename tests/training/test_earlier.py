@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -139,6 +140,9 @@ def test_held_out_images_that_weights_may_have_been_trained_on_are_refused(folde
     assert train.main(arguments(folder, before, *options)) == 0
     assert train.main(arguments(after, tmp_path / "run", *options, "--weights", str(before))) == 2
     assert "was trained on other images than these" in capsys.readouterr().err
+    taught = ("--teacher", str(before), "--distillation", "0.5")
+    assert train.main(arguments(after, tmp_path / "run", *options, *taught)) == 2
+    assert "The teacher in" in (said := capsys.readouterr().err) and "was trained on other images than these" in said
     assert train.main(arguments(folder, tmp_path / "run", *options, "--weights", str(before))) == 0
     model = MobileViT.from_pretrained(before)
     assert len(images_of_run(before, model, str(folder))[1]) == 12
@@ -158,6 +162,15 @@ def test_a_test_split_that_an_earlier_version_made_is_not_taken_for_what_is_made
     assert train.main(arguments(mine, tmp_path / "next", *begun, "--test-share", "0.4")) == 2
     assert "some of the 40% that are to be kept for testing: give --test-share 0.2." in capsys.readouterr().err
     assert train.main(arguments(mine, tmp_path / "next", *begun, "--test-share", "0.1")) == 0
+    (tmp_path / "mine" / "violet").symlink_to(folder / "train" / "red")  # of the other classes the same are known
+    assert train.main(arguments(mine, tmp_path / "last", *begun, "--test-share", "0.4")) == 2
+    assert "some of the 40%" in capsys.readouterr().err
+    (tmp_path / "mine" / "violet").unlink()
+    gone = Path(evaluated(tmp_path / "run", model, str(mine)).files[0])
+    gone.rename(tmp_path / gone.name)  # another takes its place in the split, which was trained on
+    with pytest.raises(DataError, match="These are not the images that the run trained on"):
+        evaluated(tmp_path / "run", model, str(mine))
+    (tmp_path / gone.name).rename(gone)
     about = json.loads((tmp_path / "run" / "run.json").read_text())
     del about["fingerprint"]
     (tmp_path / "run" / "run.json").write_text(json.dumps(about))

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 
 from mvit.commands import finetuning as command
 from mvit.data.images import load_split
@@ -46,7 +45,6 @@ def test_the_command_writes_what_the_table_shows(folder, finished, tmp_path, mon
     assert "62.00% (standard deviation 2.83)" in table
     assert result["split"] in table
     assert finetuning(tmp_path / "none.json") == "Not measured yet.\n"
-    assert torch.get_num_threads() == 1
 
 
 def test_what_cannot_be_fine_tuned_is_said(folder, tmp_path, capsys):

@@ -96,8 +96,9 @@ def test_every_setting_is_an_option_that_says_what_it_is(capsys, monkeypatch):
 
 def test_a_resumed_run_knows_what_was_typed_behind_what_it_made_of_that():
     """A recipe's held-out images are fewer where there are few, and weights bring their architecture."""
-    began = Settings(validation=800, weights="somewhere", model={"dropout": 0.1, "mean": [0.5] * 3})
+    began = Settings("strong", validation=800, weights="somewhere", model={"dropout": 0.1, "mean": [0.5] * 3})
     assert began.agree("validation", 2000) and not began.agree("validation", 400)
+    assert not began.agree("validation", 900)  # which was typed, and stays as it is
     assert began.agree("model", {"dropout": 0.1}) and not began.agree("model", {"dropout": 0.2})
     assert began.agree("epochs", 20) and not began.agree("epochs", 21)
     assert not Settings(model={"dropout": 0.1, "stem_channels": 8}).agree("model", {"dropout": 0.1})

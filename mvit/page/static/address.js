@@ -3,8 +3,17 @@
 const YOURS = 'yours'  // stands for a picture of one's own
 const STATE = ['block', 'layer', 'head', 'token', 'walk']
 
+const chosen = {}
+
 Object.assign(window.mvit, {
     link: named(),  // example and weights by name; null for what the page begins with
+    goneBack: false,
+
+    // One object for all that is chosen so, see mvit/page/events.py.
+    latest(names) {
+        for (const name in chosen) delete chosen[name]
+        return Object.assign(chosen, names)
+    },
 
     // Once the tab that the address named is open; until then Gradio opens the first.
     followTabs() {
@@ -23,7 +32,7 @@ Object.assign(window.mvit, {
 
     // A new entry in the browser's history, if something has changed, or none where an entry is only made complete; what
     // is not drawn yet stays as it is there.
-    say({complete = false} = {}) {
+    say({complete = this.goneBack} = {}) {
         if (!this.following || !this.tab) return
         const address = new URL(location), parts = address.searchParams, state = new URLSearchParams(drawn()?.state)
         const said = {tab: this.tab, ...this.link}
@@ -43,21 +52,27 @@ function drawn() {
     return document.querySelector('.network-drawing')?.drawing
 }
 
+// What is drawn may be of weights that others have been chosen for meanwhile: these are told by weightsChosen.
 document.addEventListener('drawing:state', ({detail: {link, first}}) => {
-    window.mvit.link = {...link}
-    window.mvit.say({complete: first})
+    window.mvit.link = first ? {...link} : {...window.mvit.link, example: link.example}
+    window.mvit.say({complete: first || window.mvit.goneBack})
 })
 
+// Whatever comes after going back belongs to the entry gone to, until somebody does something.
+for (const deed of ['pointerdown', 'keydown'])
+    document.addEventListener(deed, () => { window.mvit.goneBack = false }, true)
+
 window.addEventListener('popstate', () => {
+    window.mvit.goneBack = true
     const {mvit} = window, before = mvit.link, {example, weights} = named()
     const own = example === YOURS  // which nobody keeps: the one that is there stays
     const same = (own || before.example === example) && before.weights === weights
-    if (!same && !drawn()) return location.reload()  // which restores all
     mvit.tab = new URLSearchParams(location.search).get('tab') ?? 'classify'
     mvit.link = {example: own ? before.example : example, weights}
     document.querySelector(`button[role=tab][data-tab-id="${mvit.tab}"]`)?.click()
     if (same && drawn()) drawn().state = location.search
     if (same) return
-    drawn().wanted = location.search  // for the network that is to come, which may have more than this one
-    drawn().choose({example, weights})
+    // For the network to come, which may have more than this one.
+    if (mvit.tab === 'unfold' && drawn()) drawn().wanted = location.search
+    mvit.choose({...own || before.example === example ? {} : {example}, ...before.weights === weights ? {} : {weights}})
 })

@@ -74,9 +74,10 @@ function mapPanel(panel, map, state, [title, below], layout, withBar = false) {
 // Each token as a square: inside, what is there; its frame, the colour of its position in the patch.
 function tokenFaces(block, model, state) {
     if (state.face === 'values') {
-        const shown = block.tokens.shown(state.channel), scale = valueScale(shown.values, shown.signed)
-        return {scale, signed: shown.signed,
-                of: (row, column) => css(scale.at(shown.values[row * block.columns + column]))}
+        const map = block.tokens, shown = map.shown(state.channel), scale = valueScale(shown.values, shown.signed)
+        const at = (row, column) => Math.floor(row * map.rows / block.rows) * map.columns +
+            Math.floor(column * map.columns / block.columns)  // of a large map averages are sent
+        return {scale, signed: shown.signed, of: (row, column) => css(scale.at(shown.values[at(row, column)]))}
     }
     const {size, pixels} = model
     return {of(row, column) {

@@ -78,8 +78,10 @@ export function buildExperiments(model, store, token) {
                         label: `Mute head ${head + 1}`,
                         remark: remark('muted', {block: block + 1, layer: layer + 1, head: head + 1})}))),
                 row('Cover in the picture', cover),
-                isChanged(experiment) ? html('button', {type: 'button', class: 'plain', click: () =>
-                    store.change({experiment: {uniform: [], muted: [], covered: []}})}, 'Undo all experiments') : '')
+                isChanged(experiment) ? html('button', {type: 'button', class: 'plain', click: () => {
+                    store.change({experiment: {uniform: [], muted: [], covered: []}})
+                    buttons.querySelector('button').focus()  // this one is gone
+                }}, 'Undo all experiments') : '')
         }
         outcome.textContent = failed ?? (result ? sentence(model, result) : '')
         const width = Math.min(element.clientWidth, 380)

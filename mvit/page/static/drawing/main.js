@@ -35,7 +35,7 @@ export function mount({element, props, watch, server, trigger, state}) {
 
 class Drawing {
     constructor(root, {experiment, trigger, upload}) {
-        Object.assign(this, {root, ask: experiment, trigger, upload, hovered: null, time: 1})
+        Object.assign(this, {root, ask: experiment, trigger, upload, hovered: null, time: 1, chosen: {}})
         this.store = new Store()
         this.store.listen((changes, how) => this.changed(changes, how))
         this.figure = html('div', {class: 'figure'})
@@ -83,7 +83,8 @@ class Drawing {
 
     // Another example or other weights, by name; null for those that the page begins with. What is not named stays.
     choose(names) {
-        this.trigger?.('choose', names)
+        for (const name in this.chosen) delete this.chosen[name]
+        this.trigger?.('choose', Object.assign(this.chosen, names))  // one object for all, see mvit/page/events.py
     }
 
     get state() {
@@ -106,6 +107,7 @@ class Drawing {
     }
 
     changed(changes, {silent}) {
+        this.wanted = null
         if ('block' in changes || 'layer' in changes) this.hovered = null
         if ('block' in changes && !('walk' in changes)) this.time = 1
         this.draw()
@@ -201,7 +203,7 @@ class Drawing {
 
     pin(place, {only = false} = {}) {
         const {pins} = this.store.state, there = pins.findIndex(pin => String(pin) === String(place))
-        const next = there >= 0 ? pins.filter((_, i) => i !== there) : only ? [place] : [...pins, place].slice(-2)
+        const next = only ? [place] : there >= 0 ? pins.filter((_, i) => i !== there) : [...pins, place].slice(-2)
         this.hovered = place
         this.store.change({pins: next})
         this.say()

@@ -101,10 +101,15 @@ export function buildWalk(steps, measuredOn, go) {
     const numbers = steps.map((step, i) => html('button', {type: 'button', class: 'step-number', click: () => go(i),
         'aria-label': `${i + 1}: ${step.title}`}, html('span', {class: 'digit'}, String(i + 1)),
         html('span', {class: 'name'}, step.title)))
-    const back = short('Back', '‹', () => go(open() - 1))
-    const next = html('button', {type: 'button', class: 'main', click: () => go(open() + 1)}, 'Next')
-    const leave = short('Leave', '×', () => go(null))
-    const start = html('button', {type: 'button', class: 'main', click: () => go(0)}, 'Take the walk')
+    // Where the button that was pressed cannot be pressed again, the focus goes to the next that can.
+    const goTo = (step, ...focus) => {
+        go(step)
+        focus.find(each => !each.hidden && !each.disabled)?.focus()
+    }
+    const back = short('Back', '‹', () => goTo(open() - 1, back, next))
+    const next = html('button', {type: 'button', class: 'main', click: () => goTo(open() + 1, next, back)}, 'Next')
+    const leave = short('Leave', '×', () => goTo(null, start))
+    const start = html('button', {type: 'button', class: 'main', click: () => goTo(0, next)}, 'Take the walk')
     const open = () => numbers.findIndex(each => each.hasAttribute('aria-current'))
     const element = html('section', {class: 'walk', 'aria-label': 'Guided walk'},
         html('div', {class: 'caption'}, heading, words),
