@@ -1,9 +1,14 @@
-"""Other networks trained by our recipe: what they reach in as many epochs, and in as much time."""
+"""Other networks trained by our recipes: what they reach in as many epochs, and in as much time."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from mvit.benchmark.costs import count_flops, count_parameters
 from mvit.documents.rendering import render
 from mvit.evaluation.accuracy import wilson_interval
+from mvit.networks.registry import build
 from mvit.storage.files import read_json
 from mvit.storage.formats import Epoch, RivalSpeed
 from mvit.storage.records import Records
@@ -38,6 +43,32 @@ def compared(checkpoints: Path) -> str:
                      "accuracy": accuracy, "interval": interval, "speed": speeds.get(name), "ratio": ratio,
                      "then": _after(records.history, epochs * ratio) if ratio else ""})
     return render("compared_networks.md", rows=rows, epochs=epochs, speed=speed, split=split)
+
+
+def yardsticks(checkpoints: Path, sizes: Sequence[Mapping[str, Any]]) -> str:
+    """The table of other networks trained as our network's sizes are: in all but what is trained by the same settings.
+
+    Args:
+        checkpoints: the folder of them all.
+        sizes: a row for each of ours: its name, parameters, FLOPs.
+    """
+    rows, settings = [], {_but_the_network(Records.read(checkpoints / size["name"])) for size in sizes}
+    for folder in sorted(checkpoints.glob("compared/*")):
+        records = Records.read(folder)
+        if not records.run or not settings or _but_the_network(records) not in settings:
+            continue
+        network = build(records.run["settings"]["network"], stem=records.run["settings"]["stem"])
+        rows.append({"name": folder.name, "records": records, "parameters": count_parameters(network),
+                     "flops": count_flops(network)})
+    ours = [{**size, "records": Records.read(checkpoints / size["name"])} for size in sizes]
+    return render("yardsticks.md", rows=[*ours, *rows] if rows else [])
+
+
+def _but_the_network(records: Records) -> str:
+    """Equal for runs whose settings are, besides those that say which network it was."""
+    settings = records.run["settings"] if records.run else {}
+    return json.dumps({name: value for name, value in settings.items() if name not in ("network", "stem", "model")},
+                      sort_keys=True)
 
 
 def _after(history: list[Epoch], epochs: float) -> str:

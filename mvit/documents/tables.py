@@ -9,7 +9,7 @@ from mvit.benchmark.networks import PUBLISHED
 from mvit.benchmark.results import fastest, fps_per_core
 from mvit.data.images import CANONICAL, JPEG_COPY
 from mvit.documents.ablation import ablation
-from mvit.documents.compared import compared
+from mvit.documents.compared import compared, yardsticks
 from mvit.documents.familiarity import familiarity
 from mvit.documents.finetuning import finetuning
 from mvit.documents.rendering import markdown, render
@@ -36,6 +36,7 @@ def with_tables(text: str, checkpoints: Path, folder: Path | None = None) -> str
         "training": lambda: training_speeds(checkpoints), "ablation": lambda: ablation(checkpoints / "ablation.json"),
         "finetuning": lambda: finetuning(checkpoints / "finetuning.json"),
         "compared": lambda: compared(checkpoints),
+        "yardsticks": lambda: yardsticks(checkpoints, _sizes(checkpoints)),
         "familiarity": lambda: familiarity(folder or checkpoints),
         "canonical": lambda: render("canonical.md", estimate=read_canonical_estimate(folder or checkpoints))}
     for name, table in tables.items():
@@ -67,9 +68,14 @@ def figures(checkpoints: Path) -> str:
 
 def curve(checkpoints: Path) -> str:
     """What our network's sizes cost and reach, all by one recipe, in a sentence; nothing where there are none."""
-    rows = [row for row in _own(checkpoints, _costs(checkpoints)) if row["name"] in SIZES and row["estimate"]
+    return render("curve.md", rows=[row for row in _sizes(checkpoints) if row["estimate"]])
+
+
+def _sizes(checkpoints: Path) -> list[dict[str, Any]]:
+    """A row for each of our network's sizes that was trained by the quick recipe, the smallest first."""
+    rows = [row for row in _own(checkpoints, _costs(checkpoints)) if row["name"] in SIZES
             and (row["recipe"], row["last"]["epoch"]) == ("quick", EPOCHS)]
-    return render("curve.md", rows=sorted(rows, key=lambda row: row["flops"]))
+    return sorted(rows, key=lambda row: row["flops"])
 
 
 def _costs(checkpoints: Path) -> list[Measurement]:

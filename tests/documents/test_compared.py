@@ -2,7 +2,7 @@
 
 import json
 
-from mvit.documents.compared import compared
+from mvit.documents.compared import compared, yardsticks
 
 SPLIT = "test split"
 
@@ -36,3 +36,25 @@ def test_equal_epochs_and_equal_time(tmp_path):
     assert "| 20 (0.20 ×) | not yet an epoch |" in table
     assert "70.00% (epoch 4) and has time left |" in table
     assert "| begun | not known: it was trained for 2 | 40 (0.40 ×) | 55.00% (epoch 1) |" in table
+
+
+def trained(folder, accuracy, **settings):
+    """Records of a run that held images out and read the test split."""
+    records(folder, [accuracy])
+    (folder / "history.json").write_text(json.dumps([{"validation_accuracy": accuracy}]))
+    (folder / "validation.json").write_text((folder / "evaluation.json").read_text().replace(SPLIT, "held out"))
+    (folder / "run.json").write_text(json.dumps({"command": "python train.py", "settings": {
+        "recipe": "quick", "network": "mobilevit_xxs", "stem": "", "model": {}, "epochs": 1, "seed": 0, **settings}}))
+
+
+def test_a_yardstick_stands_beside_the_sizes_whose_settings_it_has(tmp_path):
+    sizes = [{"name": "small", "parameters": 110_000, "flops": 24e6}]
+    trained(tmp_path / "small", 0.85)
+    assert "None was trained yet" in yardsticks(tmp_path, sizes)
+    trained(tmp_path / "compared" / "tiniest-quick", 0.9, network="tiniest", model=None)
+    trained(tmp_path / "compared" / "other", 0.95, network="tiniest", seed=1)
+    table = yardsticks(tmp_path, sizes).splitlines()
+    assert table[2:5] == ["| small | 0.11 M | 24 | 85.00% (10.0% to 90.0%) | 85.00% (10.0% to 90.0%) |",
+                          "| tiniest-quick | 0.10 M | 88 | 90.00% (10.0% to 90.0%) | 90.00% (10.0% to 90.0%) |", ""]
+    assert "1 epochs, seed 0. Held out: held out; tested on: test split, 100 images." in table[-1]
+    assert yardsticks(tmp_path, []) == yardsticks(tmp_path / "none", sizes)
