@@ -3,7 +3,8 @@
 One process (``python -m mvit.data.decoder``) has Pillow loaded and waits. For each picture it forks a child, which has
 ``SECONDS`` and ``MEGABYTES``, sends the few pixels that the network sees, and ends, whatever it came upon: an endless
 file, too little memory, a fault in a decoder. The kernel keeps the limits and clears up. When the page ends, however
-it does, the connection is closed, and so both end.
+it does, the connection is closed, and so both end. (A Mac's kernel keeps no limit of memory; on Windows there are no
+such processes, and no limits.)
 
 A pool of workers (of multiprocessing, and so of concurrent.futures and pebble) would import the whole page again in
 every worker, and after every picture that took one down.
@@ -25,7 +26,7 @@ from PIL import Image
 from mvit.data.pictures import PictureError, load_picture, to_network_size
 from mvit.storage.files import ROOT
 
-FORKS = hasattr(os, "fork")  # not on Windows: there the page reads pictures itself, without these limits
+FORKS = hasattr(os, "fork")  # not on Windows, where the page reads pictures itself
 if FORKS:
     import resource
 

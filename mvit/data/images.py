@@ -189,14 +189,17 @@ def _load_folder(path: Path, split: str, folder: Path, read: Callable[[str], np.
     lossy = {Path(file).suffix.lower() for file, every_pixel in zip(kept, lossless, strict=True) if not every_pixel}
     kept_as = "JPEG" if lossy <= JPEG_SUFFIXES else "lossy"
     kind = ("lossless copy" if share == 0 else f"{kept_as} copy" if share == 1 else
-            f"{_in_percent(share)} {kept_as} copy, the rest lossless")
+            f"{in_percent(share)} {kept_as} copy, the rest lossless")
     return _split(f"{source} {split} split, {kind}", list(classes), np.stack(images), labels, np.array(lossless),
                   kept)
 
 
-def _in_percent(share: float) -> str:
-    """A share that is neither none nor all, which it is not rounded to either."""
-    return "under 1%" if share < 0.005 else "over 99%" if share >= 0.995 else f"{share:.0%}"
+def in_percent(share: float, digits: int = 0) -> str:
+    """A share that is neither none nor all, and is not rounded to either."""
+    text, step = f"{share:.{digits}%}", 10 ** -digits / 100
+    if text == f"{0:.{digits}%}":
+        return f"under {step:.{digits}%}"
+    return f"over {1 - step:.{digits}%}" if text == f"{1:.{digits}%}" else text
 
 
 def _pixels(file: str, size: int) -> np.ndarray:
@@ -249,7 +252,8 @@ def hold_out(split: Split, count: int) -> tuple[Split, Split]:
     shuffled = _shuffled(len(split))
     order = shuffled[torch.argsort(split.lossless[shuffled].int(), descending=True, stable=True)]
     rest, part = _part(split, order, taken)
-    kind = "lossless images" if part.lossless.all() else f"images, {part.lossless.float().mean():.1%} of them lossless"
+    lossless = part.lossless.float().mean().item()
+    kind = "lossless images" if lossless == 1 else f"images, {in_percent(lossless, 1)} of them lossless"
     return rest, replace(part, name=f"{count:,} {kind} held out from the {split.name}")
 
 
@@ -279,11 +283,11 @@ def split_off(split: Split, folder: Path, share: float) -> tuple[Split, Split]:
     names = [class_name(Path(file).relative_to(folder).as_posix()) for file in split.files]
     order = sorted(range(len(split)), key=lambda i: sha256(names[i].encode()).digest())
     train, test = _part(split, torch.tensor(order), taken)
-    note = (f"There is no test/: {_in_percent(share)} of each class, {len(test):,} of {len(split):,} pictures, are "
+    note = (f"There is no test/: {in_percent(share)} of each class, {len(test):,} of {len(split):,} pictures, are "
             "kept for testing and not trained on (--test-share).")
     train, test = (replace(part, name=split.name.replace("train split", f"{name} split, {percent} {MADE}"))
-                   for name, percent, part in (("train", _in_percent(1 - share), train),
-                                               ("test", _in_percent(share), test)))
+                   for name, percent, part in (("train", in_percent(1 - share), train),
+                                               ("test", in_percent(share), test)))
     return replace(train, notes=(note,)), test
 
 

@@ -52,23 +52,25 @@ def yardsticks(checkpoints: Path, sizes: Sequence[Mapping[str, Any]]) -> str:
         checkpoints: the folder of them all.
         sizes: a row for each of ours: its name, parameters, FLOPs.
     """
-    rows, settings = [], {_but_the_network(Records.read(checkpoints / size["name"])) for size in sizes}
+    ours = [{**size, "records": Records.read(checkpoints / size["name"])} for size in sizes]
+    rows, how = [], {_but_the_network(row["records"]) for row in ours}
     for folder in sorted(checkpoints.glob("compared/*")):
         records = Records.read(folder)
-        if not records.run or not settings or _but_the_network(records) not in settings:
+        if not records.run or _but_the_network(records) not in how:
             continue
         network = build(records.run["settings"]["network"], stem=records.run["settings"]["stem"])
         rows.append({"name": folder.name, "records": records, "parameters": count_parameters(network),
                      "flops": count_flops(network)})
-    ours = [{**size, "records": Records.read(checkpoints / size["name"])} for size in sizes]
     return render("yardsticks.md", rows=[*ours, *rows] if rows else [])
 
 
 def _but_the_network(records: Records) -> str:
-    """Equal for runs whose settings are, besides those that say which network it was."""
+    """Equal for runs on the same images whose settings are, but for which network it was and what it was computed in.
+    """
     settings = records.run["settings"] if records.run else {}
-    return json.dumps({name: value for name, value in settings.items() if name not in ("network", "stem", "model")},
-                      sort_keys=True)
+    others = ("network", "stem", "model", "bfloat16", "processes")
+    return json.dumps([{name: value for name, value in settings.items() if value and name not in others},
+                       [its["split"] for its in records.evaluations.values()]], sort_keys=True)
 
 
 def _after(history: list[Epoch], epochs: float) -> str:

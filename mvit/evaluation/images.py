@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mvit.data.folders import find_splits
-from mvit.data.images import MADE, TEST_SHARE, DataError, Split, hold_out, load_split, load_train_and_test
+from mvit.data.images import MADE, TEST_SHARE, DataError, Split, hold_out, in_percent, load_split, load_train_and_test
 from mvit.evaluation.accuracy import with_classes_of
 from mvit.model import MobileViT
 from mvit.storage.records import Records
@@ -49,8 +49,8 @@ def check_draw(records: Records, test: Split, test_share: float | None = None) -
     its_share = records.run["settings"].get("test_share") or TEST_SHARE
     share = its_share if test_share is None else test_share or TEST_SHARE
     if share > its_share:
-        raise DataError(f"The weights were trained on all but {its_share:.0%} of such pictures, and so on some of the "
-                        f"{share:.0%} that are to be kept for testing: give --test-share {its_share:g}.")
+        raise DataError(f"The weights were trained on all but {in_percent(its_share)} of such pictures, and so on some "
+                        f"of the {in_percent(share)} that are to be kept for testing: give --test-share {its_share:g}.")
 
 
 def held_out_of(records: Records, train: Split, count: int) -> tuple[Split, Split]:

@@ -158,7 +158,8 @@ def _freeze(model: nn.Module, example: Tensor) -> torch.jit.ScriptModule:
 
 
 class _WithoutParts(nn.Module):
-    """A network as one part: of each of its modules torch makes a class, which takes as long as to trace them all."""
+    """A network as one part, whose weights become constants of the trace: of each of its modules torch would make a
+    class, which takes as long as to trace them all."""
 
     def __init__(self, function: Forward):
         super().__init__()

@@ -7,7 +7,7 @@ import gradio as gr
 
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Classifier
-from mvit.model import CheckpointError
+from mvit.model import CheckpointError, MobileViTConfig
 from mvit.page.crowd import made_once
 from mvit.page.pictures import LARGEST
 from mvit.storage.files import read_json
@@ -94,9 +94,11 @@ def _said(folder: Path, field: str) -> Any:
     return config.get(field) if isinstance(config, dict) else None
 
 
-def of_classes(class_names: tuple[str, ...]) -> list[str]:
-    """The weights on offer that say that they know these classes, by name."""
-    return [name for name, folder in offered().items() if _said(folder, "class_names") == list(class_names)]
+def alike(config: MobileViTConfig) -> list[str]:
+    """The weights on offer that say that they are for these classes and pictures of this size, by name."""
+    its = [list(config.class_names), config.image_size]
+    return [name for name, folder in offered().items()
+            if [_said(folder, field) for field in ("class_names", "image_size")] == its]
 
 
 def usable(checkpoint: str) -> Classifier:

@@ -10,7 +10,7 @@ from mvit.data.decoder import Reader
 from mvit.data.pictures import PictureError, enlarge, load_picture
 from mvit.documents.rendering import markdown
 from mvit.inference.classifier import Answer
-from mvit.page.checkpoints import MOST_LOADED, of_classes, usable
+from mvit.page.checkpoints import MOST_LOADED, alike, usable
 from mvit.page.events import LAST
 from mvit.page.examples import example_instead, examples, examples_under
 from mvit.page.pictures import figure_output, pack, picture_input, unpack
@@ -91,14 +91,11 @@ def compare(label: dict | None, pixels: str, checkpoint: str) -> str:
     """
     if not label:
         return ""
-    its = usable(checkpoint).model.config
-    rows, first = [], of_classes(its.class_names)[:MOST_COMPARED]
+    rows, first = [], alike(usable(checkpoint).model.config)[:MOST_COMPARED]
     for name in [*first, *({checkpoint} - set(first))]:
         try:
             classifier = usable(name)
         except gr.Error:
-            continue
-        if classifier.model.config.image_size != its.image_size:
             continue
         said, confidence = classifier(unpack(pixels)).best
         chosen = " (chosen)" if name == checkpoint else ""

@@ -111,13 +111,13 @@ def _behind(checkpoint: str, row: int, column: int) -> tuple[str, list[str]]:
         pictures = evaluated_pictures(checkpoint)
         files = [pictures.files[i] for i in (pictures.labels == row).nonzero()[:, 0].tolist()]
         found = _classified(checkpoint, version(folder_of(checkpoint)), tuple(files[:MOST]))
+        chosen = sorted((i for i, answer in enumerate(found.answers) if answer == column),
+                        key=lambda i: -found.confidences[i])
+        looked = f" Of its {len(files):,} the first {found.looked:,} were looked at." * (found.looked < len(files))
     except NotAtHandError as why:
         return str(why), []
     finally:
         _looking.release()
-    chosen = sorted((i for i, answer in enumerate(found.answers) if answer == column),
-                    key=lambda i: -found.confidences[i])
-    looked = f" Of its {len(files):,} the first {found.looked:,} were looked at." * (found.looked < len(files))
     most = f" The {SHOWN} most confident of them are shown." if len(chosen) > SHOWN else ""
     size = usable(checkpoint).model.config.image_size
     return (f"Found here: {len(chosen):,}.{most}{looked}",
@@ -140,15 +140,14 @@ def _classified(checkpoint: str, version_now: tuple, files: tuple[str, ...]) -> 
     row = _row(checkpoint, version_now, files)
     while row.looked < len(files) and time.monotonic() < end:
         some = files[row.looked:row.looked + 50]
-        row.looked += len(some)
         seen = [(file, pixels) for file in some if (pixels := _pixels(file, model.config.image_size)) is not None]
-        if not seen:
-            continue
-        images = torch.cat([pixels for _, pixels in seen])
-        confidences, answers = model.probabilities(model(model.normalize(images))).max(1)
-        row.files.extend(file for file, _ in seen)
-        row.answers.extend(answers.tolist())
-        row.confidences.extend(confidences.tolist())
+        if seen:
+            images = torch.cat([pixels for _, pixels in seen])
+            confidences, answers = model.probabilities(model(model.normalize(images))).max(1)
+            row.files.extend(file for file, _ in seen)
+            row.answers.extend(answers.tolist())
+            row.confidences.extend(confidences.tolist())
+        row.looked += len(some)
     return row
 
 

@@ -71,7 +71,8 @@ def temporary_files() -> Iterator[Path]:
 def kept_for_good() -> Iterator[None]:
     """While what stays is imported and built: Python does not look for garbage in it, now or later.
 
-    It looks whenever there is more, so that this takes a fifth of the time in which the page starts.
+    It looks whenever there is more, so that this takes a fifth of the time in which the page starts. What garbage the
+    imports leave (some megabytes) stays too.
     """
     gc.disable()
     try:

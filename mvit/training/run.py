@@ -160,7 +160,7 @@ def go_on(place: Place, data: str | None) -> Run:
         state.data = data
     splits = load_splits(state.data, settings, place.processes)
     for kind, fingerprint, split in (("training", state.fingerprint, splits.train),
-                                     ("watched", state.watched, splits.watched)):
+                                     ("held-out" if settings.validation else "test", state.watched, splits.watched)):
         if fingerprint != split.fingerprint():
             raise TrainingError(f"The run in {place.folder} began with other {kind} images than those in {state.data}.")
     network = build_network(settings, splits.train)

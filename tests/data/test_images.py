@@ -16,6 +16,7 @@ from mvit.data.images import (
     DataError,
     Split,
     hold_out,
+    in_percent,
     list_split,
     load_split,
     load_train_and_test,
@@ -149,10 +150,12 @@ def test_pictures_that_are_added_take_few_others_from_training_to_the_test(tmp_p
 
 
 def test_a_share_is_not_rounded_to_none_or_all(tmp_path):
-    for number in range(201):
+    for number in range(101):
         picture(tmp_path / f"a/{number}.{'png' if number else 'jpg'}")
         picture(tmp_path / f"b/{number}.png")
     assert load_split(tmp_path, "train").name.endswith("under 1% JPEG copy, the rest lossless")
+    assert [in_percent(share) for share in (0.005, 0.006, 0.99, 0.996)] == ["under 1%", "1%", "99%", "over 99%"]
+    assert [in_percent(share, 1) for share in (0.0001, 0.992, 0.9998)] == ["under 0.1%", "99.2%", "over 99.9%"]
 
 
 def test_a_folder_may_lie_in_one_that_cannot_be_listed(tmp_path, folder, monkeypatch):

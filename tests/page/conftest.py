@@ -115,46 +115,48 @@ def visitor(chromium, tmp_path_factory):
     context.close()
 
 
+@contextmanager
 def window(visitor, width: int = DESKTOP["width"], height: int = DESKTOP["height"], scheme: str = "light"):
     """A window of this size, in light or in dark."""
     page = visitor.new_page()
     page.set_default_timeout(10_000)
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(color_scheme=scheme)
-    return page
+    try:
+        yield page
+    finally:
+        page.close()
 
 
 @pytest.fixture(scope="package")
 def watched(visitor, server):
     """A window, and what goes wrong in it: what it asks of other hosts, what it is refused, every error."""
-    page = window(visitor)
     foreign, refused, errors = [], [], []
     own = (server, "data:", "blob:", "about:")
-    page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
-    page.on("response", lambda response: response.status >= 400 and refused.append(response))
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
-    yield page, foreign, refused, errors
-    page.close()
+    with window(visitor) as page:
+        page.on("request", lambda request: request.url.startswith(own) or foreign.append(request.url))
+        page.on("response", lambda response: response.status >= 400 and refused.append(response))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        yield page, foreign, refused, errors
 
 
 @pytest.fixture
 def page(watched, server, log):
     """The page, opened; whatever goes wrong in it fails the test."""
     page, foreign, refused, errors = watched
+    for found in (foreign, refused, errors):
+        found.clear()
     page.goto(server)
     page.get_by_text("Drop Image Here").wait_for()
     page.get_by_role("button", name="ship", exact=True).wait_for()
     page.wait_for_function("window.mvit?.following")  # what it is given when it is opened is there
     yield page
     wrong = errors + [in_words(response) for response in refused]  # the console's error names no address and no words
-    elsewhere = foreign[:]
+    assert foreign == []
+    assert not wrong, "\n".join([*wrong, "The server's last words:", log.read_text()[-1000:]])
     page.goto("about:blank")
     page.context.clear_permissions()
-    for found in (foreign, refused, errors):
-        found.clear()
-    assert elsewhere == []
-    assert not wrong, "\n".join([*wrong, "The server's last words:", log.read_text()[-1000:]])
 
 
 def in_words(response) -> str:
@@ -173,12 +175,12 @@ def in_words(response) -> str:
 def slow_line(page, milliseconds: int = 500):
     """Every answer takes so long at least."""
     line = page.context.new_cdp_session(page)
-    for latency in (milliseconds, 0):
-        line.send("Network.emulateNetworkConditions", {"offline": False, "latency": latency, "uploadThroughput": -1,
-                                                       "downloadThroughput": -1})
-        if latency:
-            yield
-    line.detach()
+    line.send("Network.emulateNetworkConditions", {"offline": False, "latency": milliseconds, "uploadThroughput": -1,
+                                                   "downloadThroughput": -1})
+    try:
+        yield
+    finally:
+        line.detach()  # ends what it has set
 
 
 def upload(page, file):

@@ -49,9 +49,8 @@ def unfold_opened(page, server) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shared(visitor, server):
-    page = window(visitor)
-    yield page, unfold_opened(page, server)
-    page.close()
+    with window(visitor) as page:
+        yield page, unfold_opened(page, server)
 
 
 @pytest.fixture

@@ -45,21 +45,19 @@ def test_cancel_a_measurement_and_measure_on_this_machine_while_others_are_serve
 
 
 def test_two_windows_do_not_measure_at_once(visitor, server):
-    first, second, third = (window(visitor) for _ in range(3))
-    for page in (first, second):
-        page.goto(f"{server}/?tab=efficiency")
-        page.get_by_role("button", name="Measure on this machine").click()
-        page.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
-    assert second.get_by_text("Somebody is measuring just now").is_visible()
-    second.close()
-    first.close()  # leaves in the middle
-    third.goto(f"{server}/?tab=efficiency")
-    for _ in range(30):  # the server notices a visitor's leaving after some seconds
-        third.get_by_role("button", name="Measure on this machine").click()
-        third.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
-        if third.locator("progress").is_visible():
-            break
-        third.wait_for_timeout(500)
-    third.get_by_role("button", name="Cancel").click()
-    third.get_by_text("Stopped.").wait_for()
-    third.close()
+    with window(visitor) as first, window(visitor) as second:
+        for page in (first, second):
+            page.goto(f"{server}/?tab=efficiency")
+            page.get_by_role("button", name="Measure on this machine").click()
+            page.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
+        assert second.get_by_text("Somebody is measuring just now").is_visible()
+    with window(visitor) as third:  # the first has left in the middle
+        third.goto(f"{server}/?tab=efficiency")
+        for _ in range(30):  # the server notices a visitor's leaving after some seconds
+            third.get_by_role("button", name="Measure on this machine").click()
+            third.get_by_text(re.compile("starting|preparing|Somebody is measuring")).wait_for()
+            if third.locator("progress").is_visible():
+                break
+            third.wait_for_timeout(500)
+        third.get_by_role("button", name="Cancel").click()
+        third.get_by_text("Stopped.").wait_for()

@@ -36,7 +36,12 @@ def address(folder, tmp_path_factory):
 
 @pytest.mark.parametrize("width,scheme", [(1200, "light"), (390, "dark")], ids=["desktop", "phone"])
 def test_every_tab_is_of_these_weights_and_their_classes(visitor, address, width, scheme):
-    page, errors = window(visitor, width, scheme=scheme), []
+    with window(visitor, width, scheme=scheme) as page:
+        look_at_all(page, address, width)
+
+
+def look_at_all(page, address: str, width: int) -> None:
+    errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
 
@@ -89,4 +94,3 @@ def test_every_tab_is_of_these_weights_and_their_classes(visitor, address, width
     page.get_by_role("button", name="airplane", exact=True).wait_for()
     page.wait_for_function("document.title === 'MobileViT-XXS on CIFAR-10'")
     assert errors == []
-    page.close()

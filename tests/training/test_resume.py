@@ -94,7 +94,7 @@ def test_resuming_keeps_settings_and_images(folder, tmp_path, capsys, monkeypatc
     shutil.copy(folder / "train" / "red" / "00.png", other / "train" / "red")
     (other / "test" / "red" / "00.png").unlink()
     assert train.main([*arguments(other, output, "--resume")]) == 2
-    assert "began with other watched images" in capsys.readouterr().err
+    assert "began with other test images" in capsys.readouterr().err
 
 
 def test_a_run_whose_images_are_gone_says_so_and_waits_for_them(folder, tmp_path, capsys, monkeypatch):

@@ -9,9 +9,8 @@ Object.assign(window.mvit, {
     link: named(),  // example and weights by name; null for what the page begins with
     goneBack: false,
 
-    // One object for all that is chosen so, see mvit/page/events.py.
+    // All that was gone back to since somebody did something, in one object, see mvit/page/events.py.
     latest(names) {
-        for (const name in chosen) delete chosen[name]
         return Object.assign(chosen, names)
     },
 
@@ -59,12 +58,18 @@ document.addEventListener('drawing:state', ({detail: {link, first}}) => {
 })
 
 // Whatever comes after going back belongs to the entry gone to, until somebody does something.
-for (const deed of ['pointerdown', 'keydown'])
-    document.addEventListener(deed, () => { window.mvit.goneBack = false }, true)
+for (const deed of ['pointerdown', 'keydown', 'paste', 'drop'])
+    document.addEventListener(deed, event => {
+        const goesBack = event.button > 2 || event.altKey || ['Alt', 'Control', 'Meta'].includes(event.key)
+        if (!goesBack) window.mvit.goneBack = false
+    }, true)
 
 window.addEventListener('popstate', () => {
-    window.mvit.goneBack = true
-    const {mvit} = window, before = mvit.link, {example, weights} = named()
+    const {mvit} = window
+    if (!mvit.following) return location.reload()  // what the address named first is still to come
+    if (!mvit.goneBack) for (const name in chosen) delete chosen[name]
+    mvit.goneBack = true
+    const before = mvit.link, {example, weights} = named()
     const own = example === YOURS  // which nobody keeps: the one that is there stays
     const same = (own || before.example === example) && before.weights === weights
     mvit.tab = new URLSearchParams(location.search).get('tab') ?? 'classify'
