@@ -101,16 +101,9 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
                 costs = efficiency_tab(page, checkpoint)
             with gr.Tab("Training", id="training") as train_it:
                 figures = training_tab(checkpoint)
-        # What an address names is chosen when somebody goes back to it, whichever tabs have been opened so far.
-        gone_back = gr.HTML(js_on_load="mvit.choose = names => trigger('click', mvit.latest(names))", padding=False)
-        gone_back.click(choose, checkpoint, [pixels, checkpoint], **LAST)
-        # Links to a tab, such as ?tab=unfold, and an address that follows the tabs.
         page.load(opened, checkpoint, [tabs, pixels, checkpoint, figures, *costs], **AT_ONCE).then(
             None, js="() => mvit.followTabs()", api_visibility="private")
-        for tab in (classify_it, unfold_it, weigh_it, train_it):
-            tab.select(None, js=f"() => mvit.tabOpened('{tab.id}')", api_visibility="private")
-        checkpoint.change(None, checkpoint, js=f"weights => mvit.weightsChosen(weights, {json.dumps(first)})",
-                          api_visibility="private")
+        follow_address([classify_it, unfold_it, weigh_it, train_it], pixels, checkpoint)
         checkpoint.change(training_figures, checkpoint, figures, **LAST)
         checkpoint.change(describe, checkpoint, [titled, headed, task], **LAST)
         titled.change(None, titled, js="title => { document.title = title }", api_visibility="private")
@@ -118,6 +111,17 @@ def build_page(checkpoints: list[Path], data: Path | None = None) -> gr.Blocks:
     guard(page)
     read_picture.start()
     return page
+
+
+def follow_address(tabs: list[gr.Tab], pixels: gr.Textbox, checkpoint: gr.Dropdown) -> None:
+    """An address that follows what is chosen (address.js), and what it names chosen when somebody goes back to it,
+    whichever tabs have been opened so far."""
+    for tab in tabs:
+        tab.select(None, js=f"() => mvit.tabOpened('{tab.id}')", api_visibility="private")
+    checkpoint.change(None, checkpoint, js=f"weights => mvit.weightsChosen(weights, {json.dumps(checkpoint.value)})",
+                      api_visibility="private")
+    gone_back = gr.HTML(js_on_load="mvit.choose = names => trigger('click', mvit.latest(names))", padding=False)
+    gone_back.click(choose, checkpoint, [pixels, checkpoint], **LAST)
 
 
 def spare_gradio_work(page: gr.Blocks) -> None:

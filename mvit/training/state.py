@@ -76,7 +76,7 @@ class State:
         return state
 
     def save(self, folder: Path) -> None:
-        """Write it, with ``history.json`` for who looks at the run meanwhile."""
+        """Write it, with ``history.json`` for whoever follows the run meanwhile."""
         content = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "learnt"}
         content |= {"version": STATE_VERSION, "settings": asdict(self.settings), **self.learnt}
         buffer = io.BytesIO()  # torch's own errors of writing do not say that the disk is full
