@@ -3,6 +3,7 @@
 import json
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def collect(runs: list[Path], file: Path) -> None:
         ValueError: a folder holds no such run.
     """
     tried: list[Trial] = load_json(file) if file.exists() else []
-    known = {_same(run): run for run in tried}
+    known = {same(run): run for run in tried}
     for folder in runs:
         records = Records.read(folder)
         if not records.run or not records.evaluations or records.watched != "validation":
@@ -39,7 +40,7 @@ def collect(runs: list[Path], file: Path) -> None:
             "date": validation["date"],
             "test": {name: test[name] for name in ("split", "images", "accuracy")} if test else None,
         }
-        known[_same(run)] = run
+        known[same(run)] = run
     write_json(file, list(known.values()))
 
 
@@ -48,7 +49,7 @@ def ablation(file: Path) -> str:
     groups = defaultdict(list)
     tried: list[Trial] = load_json(file) if file.exists() else []
     for run in tried:
-        groups[run["split"], _same(run, seed=None, final_test=None)].append(run)
+        groups[run["split"], same(run, seed=None, final_test=None)].append(run)
     rows = [_row(sorted(runs, key=lambda run: run["settings"]["seed"])) for runs in groups.values()]
     rows.sort(key=lambda row: (row["epochs_before"], row["epochs"], -row["validation"]["mean"]))
     return render("ablation.md", rows=rows)
@@ -81,7 +82,7 @@ def _spread(accuracies: list[float], images: int) -> dict[str, float | None]:
             "deviation": statistics.stdev(accuracies) if len(accuracies) > 1 else None}
 
 
-def _same(run: Trial, **others: None) -> str:
+def same(run: Mapping[str, Any], **others: None) -> str:
     """Equal for runs of equal settings. What came later was off before, and off is nothing, or the whole rate."""
     settings = {**run["settings"], "epochs_before": run.get("epochs_before"), **others}
     return json.dumps({name: value for name, value in settings.items()

@@ -1,16 +1,16 @@
 """Other networks trained by our recipes: what they reach in as many epochs, and in as much time."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mvit.benchmark.costs import count_flops, count_parameters
+from mvit.documents.ablation import same
 from mvit.documents.rendering import render
 from mvit.evaluation.accuracy import wilson_interval
 from mvit.networks.registry import build
 from mvit.storage.files import read_json
-from mvit.storage.formats import Epoch, RivalSpeed
+from mvit.storage.formats import About, Epoch, RivalSpeed
 from mvit.storage.records import Records
 
 OUR_FOLDER = "reference"
@@ -64,13 +64,12 @@ def yardsticks(checkpoints: Path, sizes: Sequence[Mapping[str, Any]]) -> str:
     return render("yardsticks.md", rows=[*ours, *rows] if rows else [])
 
 
-def _but_the_network(records: Records) -> str:
+def _but_the_network(records: Records) -> tuple[str, ...]:
     """Equal for runs on the same images whose settings are, but for which network it was and what it was computed in.
     """
-    settings = records.run["settings"] if records.run else {}
-    others = ("network", "stem", "model", "bfloat16", "processes")
-    return json.dumps([{name: value for name, value in settings.items() if value and name not in others},
-                       [its["split"] for its in records.evaluations.values()]], sort_keys=True)
+    run = records.run or About(command="", settings={})
+    return (same(run, network=None, stem=None, model=None, bfloat16=None, processes=None),
+            *(its["split"] for its in records.evaluations.values()))
 
 
 def _after(history: list[Epoch], epochs: float) -> str:

@@ -25,9 +25,7 @@ def test_images(checkpoint: str | Path, model: MobileViT, data: str | None) -> S
     its = records.evaluation
     if data and its and MADE in its["split"] and "test" not in find_splits(Path(data).expanduser()):
         return images_of_run(checkpoint, model, data)[2]
-    test = load_split(data, "test", model.config.image_size, **records.reading)
-    check_draw(records, test)
-    return with_classes_of(model, test)
+    return with_classes_of(model, load_split(data, "test", model.config.image_size, **records.reading))
 
 
 def check_draw(records: Records, test: Split, test_share: float | None = None) -> None:

@@ -120,7 +120,8 @@ def follow_address(tabs: list[gr.Tab], pixels: gr.Textbox, checkpoint: gr.Dropdo
         tab.select(None, js=f"() => mvit.tabOpened('{tab.id}')", api_visibility="private")
     checkpoint.change(None, checkpoint, js=f"weights => mvit.weightsChosen(weights, {json.dumps(checkpoint.value)})",
                       api_visibility="private")
-    gone_back = gr.HTML(js_on_load="mvit.choose = names => trigger('click', mvit.latest(names))", padding=False)
+    gone_back = gr.HTML(padding=False, js_on_load="const send = mvit.withLatest(trigger); "
+                        "mvit.choose = names => send('click', names)")
     gone_back.click(choose, checkpoint, [pixels, checkpoint], **LAST)
 
 

@@ -46,7 +46,8 @@ def network_drawing(value: str | Data | None = None, experiment: Callable[[Any],
         ask.__name__ = "experiment"
         functions.append(ask)
     # The names of the events have to stand in quotes in js_on_load (gradio 6.31).
-    load = "/* 'choose' */ networkDrawing.mount({element, props, watch, server, trigger, state: location.search})"
+    load = ("/* 'choose' */ networkDrawing.mount({element, props, watch, server, trigger: mvit.withLatest(trigger), "
+            "state: location.search})")
     return gr.HTML(value, html_template="<div class='network-drawing'></div>", js_on_load=load, apply_default_css=False,
                    head=f"<script>{program()}</script>", server_functions=functions, own=own)
 

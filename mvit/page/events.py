@@ -7,7 +7,7 @@
 AT_ONCE = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
 # What changes while the page is still at work on it is not forgotten, but where the answer is an error. It is then sent
 # with the values of that moment, but with the data of the first event: where there are such data, the page's scripts
-# give them in one object that has what was chosen last (gradio 6.31).
+# send it by mvit.withLatest (page.js, gradio 6.31).
 LAST = {**AT_ONCE, "trigger_mode": "always_last"}
 # For data that Gradio's own components give: each is answered, and in the order of the answers shown.
 EACH = {**AT_ONCE, "trigger_mode": "multiple"}

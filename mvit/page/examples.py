@@ -21,10 +21,10 @@ from mvit.storage.files import version
 
 MOST = 12
 SIDE, SMALL = 512, 96  # in pixels: of the pictures at most, and of those to choose by
-CHOOSE = """const chosen = {}  // one for all clicks, see mvit/page/events.py
+CHOOSE = """const send = mvit.withLatest(trigger)
 element.addEventListener('click', event => {
     const example = event.target.closest('[data-example]')?.dataset.example
-    if (example) trigger('click', Object.assign(chosen, {example}))
+    if (example) send('click', {example})
 })"""
 
 

@@ -32,8 +32,7 @@ WORKING = "The pictures of another cell are being looked for: please try again i
 # A click chooses a cell, and so do Enter and Space; the arrow keys go from one to the next, over empty ones.
 CHOOSE = """
 const STEPS = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}
-const chosen = {}  // one for all clicks, see mvit/page/events.py
-const choose = cell => trigger('click', Object.assign(chosen, {cell: place(cell)}))
+const send = mvit.withLatest(trigger), choose = cell => send('click', {cell: place(cell)})
 const place = cell => cell.dataset.cell.split('-').map(Number)
 
 element.addEventListener('click', event => {

@@ -56,12 +56,15 @@ def check_alike(role: str, earlier: MobileViT, network: Network, names: Iterable
             raise TrainingError(f"The {role}'s {name} is {its}, not {ours}.")
 
 
-def check_watched(role: str, folder: Path, records: Records, watched: Split) -> None:
-    """Raise a TrainingError where an earlier run, of these records, was judged by other images than this one is to be.
-    """
+def check_images(role: str, folder: Path, records: Records, train: Split, watched: Split) -> None:
+    """Raise a TrainingError where an earlier run, of these records, was judged by other images than this one is to be,
+    or is known to have been trained on others."""
     its = records.evaluations.get(records.watched)
     if its is None or its["split"] != watched.name:  # says how many of what
         raise TrainingError(f"The {role} in {folder} did not watch the {watched.name}, as this run does.")
+    if records.fingerprint not in (None, train.fingerprint()):
+        raise TrainingError(f"The {role} in {folder} was trained on other images than these, perhaps on some that are "
+                            "held out now: leave --validation out, or train it again.")
 
 
 def load_teacher(network: Network, settings: Settings, train: Split, watched: Split) -> MobileViT:
@@ -77,12 +80,9 @@ def load_teacher(network: Network, settings: Settings, train: Split, watched: Sp
     folder = Path(settings.teacher)
     teacher, records = load_earlier("teacher", folder), Records.read(folder)
     check_draw(records, watched, settings.test_share)
-    if settings.validation:
-        check_watched("teacher", folder, records, watched)
     check_alike("teacher", teacher, network, ("class_names", "image_size"))
-    if settings.validation and records.fingerprint not in (None, train.fingerprint()):
-        raise TrainingError(f"The teacher in {folder} was trained on other images than these, perhaps on some that are "
-                            "held out now: train it again, or leave --validation out.")
+    if settings.validation:
+        check_images("teacher", folder, records, train, watched)
     example = torch.zeros(1, 3, teacher.config.image_size, teacher.config.image_size)
     folded = fold_batchnorm(teacher, example)
     assert isinstance(folded, MobileViT)  # a copy of the teacher
@@ -128,16 +128,12 @@ def begin_with(network: Network, settings: Settings, train: Split, watched: Spli
         weights |= {name: weight for name, weight in network.state_dict().items() if name.startswith(last)}
     network.load_state_dict(weights)
     same_classes = earlier.config.class_names == network.config.class_names
-    known = records.fingerprint is not None
-    same_images = (records.fingerprint == train.fingerprint() if known else
-                   mean_and_std(train) == (earlier.config.mean, earlier.config.std))
+    same_images = (mean_and_std(train) == (earlier.config.mean, earlier.config.std) if records.fingerprint is None else
+                   records.fingerprint == train.fingerprint())
     # Of the same classes with images held out, the earlier run may have been trained on these: it is to be shown.
     if not same_classes or not (same_images or settings.validation):
         return []
-    check_watched("checkpoint", folder, records, watched)
-    if known and not same_images:
-        raise TrainingError(f"The checkpoint in {folder} was trained on other images than these, perhaps on some that "
-                            "are held out now: go on without --validation, or train from nothing.")
+    check_images("checkpoint", folder, records, train, watched)
     if not records.history:
         raise TrainingError(f"The checkpoint in {settings.weights} has no history.json of its training.")
     return records.history

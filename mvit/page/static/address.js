@@ -3,16 +3,9 @@
 const YOURS = 'yours'  // stands for a picture of one's own
 const STATE = ['block', 'layer', 'head', 'token', 'walk']
 
-const chosen = {}
-
 Object.assign(window.mvit, {
     link: named(),  // example and weights by name; null for what the page begins with
-    goneBack: false,
-
-    // All that was gone back to since somebody did something, in one object, see mvit/page/events.py.
-    latest(names) {
-        return Object.assign(chosen, names)
-    },
+    goneBack: null,  // what was gone back to since somebody did something, by name
 
     // Once the tab that the address named is open; until then Gradio opens the first.
     followTabs() {
@@ -31,14 +24,14 @@ Object.assign(window.mvit, {
 
     // A new entry in the browser's history, if something has changed, or none where an entry is only made complete; what
     // is not drawn yet stays as it is there.
-    say({complete = this.goneBack} = {}) {
+    say({complete = false} = {}) {
         if (!this.following || !this.tab) return
         const address = new URL(location), parts = address.searchParams, state = new URLSearchParams(drawn()?.state)
         const said = {tab: this.tab, ...this.link}
         if (this.tab !== 'unfold' || drawn()?.model)
             for (const name of STATE) said[name] = this.tab === 'unfold' ? state.get(name) : null
         for (const [name, value] of Object.entries(said)) value ? parts.set(name, value) : parts.delete(name)
-        if (address.href !== location.href) history[complete ? 'replaceState' : 'pushState'](null, '', address)
+        if (address.href !== location.href) history[complete || this.goneBack ? 'replaceState' : 'pushState'](null, '', address)
     },
 })
 
@@ -54,21 +47,20 @@ function drawn() {
 // What is drawn may be of weights that others have been chosen for meanwhile: these are told by weightsChosen.
 document.addEventListener('drawing:state', ({detail: {link, first}}) => {
     window.mvit.link = first ? {...link} : {...window.mvit.link, example: link.example}
-    window.mvit.say({complete: first || window.mvit.goneBack})
+    window.mvit.say({complete: first})
 })
 
 // Whatever comes after going back belongs to the entry gone to, until somebody does something.
 for (const deed of ['pointerdown', 'keydown', 'paste', 'drop'])
     document.addEventListener(deed, event => {
         const goesBack = event.button > 2 || event.altKey || ['Alt', 'Control', 'Meta'].includes(event.key)
-        if (!goesBack) window.mvit.goneBack = false
+        if (!goesBack) window.mvit.goneBack = null
     }, true)
 
 window.addEventListener('popstate', () => {
     const {mvit} = window
     if (!mvit.following) return location.reload()  // what the address named first is still to come
-    if (!mvit.goneBack) for (const name in chosen) delete chosen[name]
-    mvit.goneBack = true
+    mvit.goneBack ??= {}
     const before = mvit.link, {example, weights} = named()
     const own = example === YOURS  // which nobody keeps: the one that is there stays
     const same = (own || before.example === example) && before.weights === weights
@@ -79,5 +71,7 @@ window.addEventListener('popstate', () => {
     if (same) return
     // For the network to come, which may have more than this one.
     if (mvit.tab === 'unfold' && drawn()) drawn().wanted = location.search
-    mvit.choose({...own || before.example === example ? {} : {example}, ...before.weights === weights ? {} : {weights}})
+    if (!own && before.example !== example) mvit.goneBack.example = example
+    if (before.weights !== weights) mvit.goneBack.weights = weights
+    mvit.choose(mvit.goneBack)
 })

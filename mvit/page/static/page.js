@@ -1,6 +1,16 @@
 // What the page does in the browser by itself, beside Gradio: errors, what the Unfold tab shows.
 
 window.mvit = {
+    // Gradio's trigger for events that are LAST in mvit/page/events.py: with one object for all data, as Gradio sends a
+    // deferred event with what came with the first; so that is what was chosen last.
+    withLatest(trigger) {
+        const latest = {}
+        return (event, data) => {
+            for (const name in latest) delete latest[name]
+            trigger(event, Object.assign(latest, data))
+        }
+    },
+
     // A picture that was pasted or dropped anywhere goes the way of one that was chosen.
     async give(file) {
         document.querySelector('[role=tab][data-tab-id=classify]').click()

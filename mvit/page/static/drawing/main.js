@@ -35,7 +35,7 @@ export function mount({element, props, watch, server, trigger, state}) {
 
 class Drawing {
     constructor(root, {experiment, trigger, upload}) {
-        Object.assign(this, {root, ask: experiment, trigger, upload, hovered: null, time: 1, chosen: {}})
+        Object.assign(this, {root, ask: experiment, trigger, upload, hovered: null, time: 1})
         this.store = new Store()
         this.store.listen((changes, how) => this.changed(changes, how))
         this.figure = html('div', {class: 'figure'})
@@ -83,8 +83,7 @@ class Drawing {
 
     // Another example or other weights, by name; null for those that the page begins with. What is not named stays.
     choose(names) {
-        for (const name in this.chosen) delete this.chosen[name]
-        this.trigger?.('choose', Object.assign(this.chosen, names))  // one object for all, see mvit/page/events.py
+        this.trigger?.('choose', names)
     }
 
     get state() {
